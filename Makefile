@@ -1,0 +1,51 @@
+# Each target sets up all that it needs. A machine with Docker and Python 3.11 or newer is enough.
+PYTHON ?= python3
+PROJECT ?= envserver
+VENV := .venv
+BIN := $(VENV)/bin
+COMPOSE = $$($(BIN)/python -m envserver.images.compose) -p $(PROJECT) -f docker-compose.yml
+URL ?= http://127.0.0.1:$${ENVSERVER_PORT:-8000}
+
+.PHONY: demo test up down bench setup images lint clean
+
+demo: up
+	$(BIN)/envserver demo --url $(URL)
+	@echo "The node runs on; make down ends it."
+
+test: lint images
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+up: images
+	$(BIN)/envserver precheck --project $(PROJECT)
+	$(COMPOSE) up -d
+	$(BIN)/envserver images sync --project $(PROJECT)
+	$(BIN)/envserver health --url $(URL) --wait-s 60
+
+down: setup
+	$(COMPOSE) down
+
+bench: up
+	$(BIN)/python -m benchmarks.bench --url $(URL)
+
+images: setup
+	$(BIN)/envserver images build
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: requirements-dev.txt pyproject.toml sdk/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "envserver needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "this Python has no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e sdk -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The environments that ship with envserver; `environment.py` has the rules for writing one."""

@@ -1,0 +1,108 @@
+"""The code environment: dispatches actions, and says how a step ended.
+
+A step is one round trip to the sandbox where it can be: sessions are opened by the first step that needs them, and only
+a step that failed asks whether a disk is full. Limits on memory and processes are the actor's to notice, from the
+kernel's counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from environments.code.actions import WORKSPACE, Action, ActionError, action_schema, parse_action
+from environments.code.files import REASONS, edit_file, read_file, write_file
+from environments.code.humaneval import HumanEval
+from environments.code.observations import OBSERVATION_SCHEMA
+from environments.code.programs import run_program
+from environments.code.sessions import BASH, PYTHON, LiveSession
+from environments.environment import Artifacts, Environment, EnvironmentSpec, StepContext, Transition
+from environments.tasks import Task, TaskSet
+from envserver.runtimes.base import CommandNotStartedError, Sandbox, SandboxFileError
+from envserver_sdk.models import Outcome
+
+WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")
+MAX_ARTIFACT_BYTES = 16 << 20
+
+FILE_ACTIONS = {"write_file": write_file, "read_file": read_file, "edit": edit_file}
+
+
+class CodeEnvironment(Environment):
+    """A policy that writes and runs code in /workspace."""
+
+    spec: ClassVar[EnvironmentSpec] = EnvironmentSpec(
+        name="code",
+        description="A live Python interpreter, a live shell, whole programs and files, without a network",
+        image="code",
+        action_schema=action_schema(),
+        observation_schema=OBSERVATION_SCHEMA,
+    )
+
+    def __init__(self) -> None:
+        self._sandbox: Sandbox
+        self._task: Task
+        self._sessions: dict[str, LiveSession] = {}
+        self._programs = 0
+
+    @classmethod
+    def task_sets(cls) -> Mapping[str, TaskSet]:
+        return {HumanEval.name: HumanEval()}
+
+    async def reset(
+        self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        if options:
+            raise ValueError(f"unknown options {sorted(options)}: the code environment takes none")
+        self._sandbox, self._task = sandbox, task
+        self._sessions = {kind.name: LiveSession(sandbox, kind) for kind in (PYTHON, BASH)}
+        for path, data in task.files.items():
+            await sandbox.write_file(path, data)
+        return {"prompt": task.prompt, "workspace": WORKSPACE}, {}
+
+    async def step(self, action: Any, context: StepContext) -> Transition:
+        try:
+            parsed = parse_action(action)
+        except ActionError as error:
+            return Transition({"error": str(error)}, outcome=Outcome.FORMAT_ERROR)
+        if parsed.type == "submit":
+            return Transition({}, submitted=True)
+        try:
+            observation, outcome = await self._carry_out(parsed, context)
+        except SandboxFileError as error:
+            reason = REASONS.get(error.code, error.code)
+            observation, outcome = {"error": f"{error.path}: {reason}"}, Outcome.OK
+            if error.code == "no_space":
+                outcome = Outcome.DISK_FULL
+        except CommandNotStartedError as error:
+            observation, outcome = {"error": f"the program could not be started: {error}"}, Outcome.OK
+        if outcome is Outcome.OK and _failed(observation) and not await self._sandbox.has_room(WRITABLE):
+            outcome = Outcome.DISK_FULL
+        return Transition(observation, outcome=outcome)
+
+    async def _carry_out(self, action: Action, context: StepContext) -> tuple[dict[str, Any], Outcome]:
+        if action.type == "python":
+            return await self._sessions["python"].step(action["code"], context)
+        if action.type == "bash":
+            return await self._sessions["bash"].step(action["command"], context)
+        if action.type == "run":
+            self._programs += 1
+            return await run_program(self._sandbox, self._programs, action, context)
+        return await FILE_ACTIONS[action.type](self._sandbox, action), Outcome.OK
+
+    async def artifacts(self) -> Artifacts:
+        files, problems = {}, []
+        for path in self._task.artifacts:
+            try:
+                files[path] = await self._sandbox.read_file(path, max_bytes=MAX_ARTIFACT_BYTES)
+            except SandboxFileError as error:
+                problems.append(f"{path}: {error.code}")
+        return Artifacts(files, tuple(problems))
+
+
+def _failed(observation: Mapping[str, Any]) -> bool:
+    return bool(
+        observation.get("error")
+        or observation.get("stderr")
+        or observation.get("exit_code")
+        or observation.get("signal")
+    )

@@ -1,0 +1,116 @@
+"""The rules that every environment follows.
+
+An environment is trusted code in the server: it says what an action means, what is observed, and when
+an episode ends. It owns no container, clock or transport: the episode actor makes the sandbox, enforces
+order, time limits and names, and grades. One instance serves one episode generation.
+
+Who calls what, and when: the actor makes an instance, then `reset` once, then `step` one at a time until a
+transition is terminated or the episode ends otherwise, then `artifacts` once (processes are stopped by
+then). `reset` and `step` may raise `envserver.runtimes.base.SandboxError`: the actor turns it into
+`policy_killed`, `infra_error` or `episode_lost`. What the policy did wrong is never an exception: it is a
+`Transition` with an outcome and an observation that a model can learn from.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from environments.tasks import Task, TaskSet
+from envserver.runtimes.base import Limits, OutputListener, Sandbox
+from envserver_sdk.models import Outcome
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """What an environment is, fixed and public: `GET /environments/{name}` shows it."""
+
+    name: str
+    description: str
+    image: str
+    """Name of the image that its sandboxes are made from, unless the task names another."""
+    action_schema: JsonObject
+    """JSON Schema of an action (an object told apart by `type`)."""
+    observation_schema: JsonObject
+    limits: Limits = Limits()
+    step_timeout_s: float = 30.0
+    """Default time limit of one step; a caller may set less or, up to `max_step_timeout_s`, more."""
+    max_step_timeout_s: float = 600.0
+    episode_timeout_s: float = 3600.0
+    max_steps: int = 200
+    """After so many steps the episode is truncated."""
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What the actor grants one step."""
+
+    timeout_s: float
+    """Time for the policy's own work in this step. The environment enforces it."""
+    on_output: OutputListener | None = None
+    """Set when a client streams; called with output as it arrives."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What one step did. The actor adds usage, `trainable` and the step's name."""
+
+    observation: JsonObject
+    reward: float = 0.0
+    terminated: bool = False
+    outcome: Outcome = Outcome.OK
+    info: JsonObject = field(default_factory=dict)
+    """Anything JSON; keys of `StepInfo` are the actor's."""
+    submitted: bool = False
+    """The policy submitted: the actor ends the episode, grades it and adds the reward."""
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """What of an ended episode is graded: plain data, never a path into the sandbox."""
+
+    files: Mapping[str, bytes]
+    """By absolute path inside the sandbox; only the task's declared ones, and those missing are absent."""
+    problems: tuple[str, ...] = ()
+    """Why a declared file is absent: `/workspace/solution.py: is_link`."""
+    answer: str | None = None
+
+
+class Environment(ABC):
+    """One episode's world, above the sandbox. All randomness comes from the seed given to `reset`."""
+
+    spec: ClassVar[EnvironmentSpec]
+
+    @classmethod
+    @abstractmethod
+    def task_sets(cls) -> Mapping[str, TaskSet]:
+        """The task sets that ship with the environment, by name; the first is the default."""
+
+    @abstractmethod
+    async def reset(
+        self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
+    ) -> tuple[JsonObject, JsonObject]:
+        """Prepare the fresh sandbox and return (observation, info).
+
+        Raises: ValueError for `options` that it does not know, with a message fit for the caller.
+        """
+
+    @abstractmethod
+    async def step(self, action: Any, context: StepContext) -> Transition:
+        """Carry out one action of the policy; `action` is any JSON value, as the policy produced it."""
+
+    @abstractmethod
+    async def artifacts(self) -> Artifacts:
+        """Export what the task declares. Called once, after every process has been stopped."""
+
+    def snapshot(self) -> JsonObject:
+        """The environment's own small state as JSON; what is in the sandbox is not part of it."""
+        return {}
+
+    def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
+        """Continue from `snapshot` over a restored sandbox."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be restored")

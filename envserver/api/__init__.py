@@ -1,0 +1,1 @@
+"""HTTP and WebSocket: thin transports over one implementation of every call (`calls.py`)."""

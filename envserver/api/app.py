@@ -1,0 +1,62 @@
+"""The ASGI application: routes, WebSocket and guard over one `Calls`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
+
+from envserver.api.calls import Calls
+from envserver.api.guard import Guard, Keys
+from envserver.api.http import Routes
+from envserver.api.openapi import build_openapi
+from envserver.api.problems import problem_response
+from envserver.api.websocket import WebSocketEndpoint
+from envserver.errors import EnvserverError
+from envserver_sdk.errors import InvalidRequest, Problem
+
+DESCRIPTION = "One container per episode, Gymnasium semantics over HTTP."
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+
+
+def build_app(calls: Calls, key: str | None, lifespan: Lifespan | None = None) -> ASGIApp:
+    """Everything that uvicorn needs to serve."""
+    app = FastAPI(
+        title="envserver",
+        version=version("envserver"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    routes = Routes(calls)
+    app.router.routes[:0] = routes.hot()
+    app.router.routes.append(WebSocketRoute("/v1/ws", WebSocketEndpoint(calls)))
+    app.include_router(routes.cold())
+    app.router.routes.extend(routes.unprefixed())
+    app.openapi = lambda: build_openapi(app)  # type: ignore[method-assign]
+
+    async def on_error(_: Request, error: Exception) -> Response:
+        return problem_response(_translate(error), calls.metrics)
+
+    for kind in (Problem, EnvserverError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, on_error)
+    return Guard(app, Keys(key), calls.metrics)
+
+
+def _translate(error: Exception) -> Exception:
+    if isinstance(error, RequestValidationError):
+        shown = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()[:5]]
+        return InvalidRequest("; ".join(shown))
+    return error

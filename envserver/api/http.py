@@ -1,0 +1,228 @@
+"""The HTTP routes. Every body is read and checked by our own code, bounded in size, time and depth.
+
+FastAPI gives the many cold routes their query parameters and the OpenAPI document; the few hot ones (step,
+its record, batch) are plain Starlette endpoints, because FastAPI's own share of a request is a third of a
+millisecond here. Both use the same models and the same calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import BaseModel
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from envserver.api.calls import Calls, Reply
+from envserver.api.openapi import reads, returns
+from envserver.api.parsing import parse_json, parse_model
+from envserver.metrics import CONTENT_TYPE
+from envserver_sdk import models
+from envserver_sdk.errors import PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+
+M = TypeVar("M", bound=BaseModel)
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+JSON = "application/json"
+OCTETS = "application/octet-stream"
+
+
+def respond(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, media_type=JSON)
+
+
+async def read_body(request: StarletteRequest, max_bytes: int, timeout_s: float) -> bytes:
+    """Raises: PayloadTooLarge, as early as it can be known; RequestTimeout."""
+    too_large = PayloadTooLarge(f"a body may have at most {max_bytes} bytes here")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > max_bytes:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError:
+        raise RequestTimeout(f"the body did not arrive within {timeout_s:g} s") from None
+    return b"".join(chunks)
+
+
+class Routes:
+    """All routes over one `Calls`."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._config = calls.config
+
+    async def _model(self, request: StarletteRequest, model: type[M], *, optional: bool = False) -> M:
+        body = await read_body(request, self._config.max_body_bytes, self._config.body_timeout_s)
+        if optional and not body:
+            return model()
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != JSON:
+            raise UnsupportedMediaType(f"send {JSON}")
+        return parse_model(model, parse_json(body, self._config.max_json_depth))
+
+    # Hot
+
+    def hot(self) -> list[Route]:
+        return [
+            Route("/v1/episodes/{episode_id}/step", self._step, methods=["POST"]),
+            Route("/v1/episodes/{episode_id}/steps/{index}", self._get_step, methods=["GET"]),
+            Route("/v1/batch/step", self._batch_step, methods=["POST"]),
+        ]
+
+    async def _step(self, request: StarletteRequest) -> Response:
+        step = await self._model(request, models.StepRequest)
+        return respond(await self._calls.step(request.path_params["episode_id"], step))
+
+    async def _get_step(self, request: StarletteRequest) -> Response:
+        query = parse_model(models.GetStep, {**request.query_params, "index": request.path_params["index"]})
+        episode_id = request.path_params["episode_id"]
+        return respond(await self._calls.get_step(episode_id, query.index, query.generation, query.wait_s))
+
+    async def _batch_step(self, request: StarletteRequest) -> Response:
+        return respond(await self._calls.batch_step(await self._model(request, models.BatchStep)))
+
+    # Cold
+
+    def cold(self) -> APIRouter:
+        router = APIRouter(prefix="/v1")
+        router.add_api_route(
+            "/episodes", self._create, methods=["POST"], name="create", status_code=201,
+            openapi_extra=reads(models.CreateEpisode), responses=returns(models.EpisodeStarted, 201),
+        )  # fmt: skip
+        router.add_api_route(
+            "/episodes", self._list, methods=["GET"], name="list", responses=returns(models.EpisodeList)
+        )
+        router.add_api_route(
+            "/episodes/{episode_id}", self._get, methods=["GET"], name="get", responses=returns(models.EpisodeInfo)
+        )
+        router.add_api_route(
+            "/episodes/{episode_id}", self._close, methods=["DELETE"], name="close",
+            responses=returns(models.EpisodeInfo),
+        )  # fmt: skip
+        router.add_api_route(
+            "/episodes/{episode_id}/reset", self._reset, methods=["POST"], name="reset",
+            openapi_extra=reads(models.ResetEpisode, required=False), responses=returns(models.EpisodeStarted),
+        )  # fmt: skip
+        router.add_api_route(
+            "/episodes/{episode_id}/grade", self._grade, methods=["POST"], name="grade",
+            responses=returns(models.GradeResult),
+        )  # fmt: skip
+        router.add_api_route(
+            "/episodes/{episode_id}/files", self._read_file, methods=["GET"], name="read_file",
+            responses={200: {"content": {OCTETS: {}}}},
+        )  # fmt: skip
+        router.add_api_route(
+            "/episodes/{episode_id}/files", self._write_file, methods=["PUT"], name="write_file",
+            openapi_extra={"requestBody": {"required": True, "content": {OCTETS: {}}}},
+            responses=returns(models.FileInfo),
+        )  # fmt: skip
+        router.add_api_route(
+            "/environments", self._environments, methods=["GET"], name="environments",
+            responses=returns(models.EnvironmentList),
+        )  # fmt: skip
+        router.add_api_route(
+            "/environments/{name}", self._environment, methods=["GET"], name="environment",
+            responses=returns(models.EnvironmentInfo),
+        )  # fmt: skip
+        router.add_api_route(
+            "/environments/{name}/tasks", self._tasks, methods=["GET"], name="tasks", responses=returns(models.TaskList)
+        )
+        router.add_api_route("/health", self._health, methods=["GET"], name="health", responses=returns(models.Health))
+        router.add_api_route(
+            "/metrics", self._metrics, methods=["GET"], name="metrics", responses={200: {"content": {"text/plain": {}}}}
+        )
+        return router
+
+    def unprefixed(self) -> list[Route]:
+        """Where probes and scrapers look by habit."""
+        return [Route("/health", self._health), Route("/metrics", self._metrics)]
+
+    async def _create(self, request: Request, key: Key = None) -> Response:
+        body = await self._model(request, models.CreateEpisode)
+        if key is not None:
+            return respond(await self._calls.create(body, key))
+        # Nobody could ever learn this episode's id once its client has gone.
+        creating = asyncio.ensure_future(self._calls.create(body))
+        leaving = asyncio.ensure_future(_left(request))
+        try:
+            await asyncio.wait((creating, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not creating.done():
+                creating.cancel()
+            return respond(await creating)
+        except asyncio.CancelledError:
+            if not leaving.done():
+                raise
+            return Response(status_code=499)
+        finally:
+            creating.cancel()
+            leaving.cancel()
+
+    async def _list(
+        self,
+        state: models.EpisodeState | None = None,
+        environment: str | None = None,
+        cursor: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> Response:
+        return respond(await self._calls.list(state, environment, cursor, limit))
+
+    async def _get(self, episode_id: str) -> Response:
+        return respond(await self._calls.get(episode_id))
+
+    async def _close(self, episode_id: str, key: Key = None) -> Response:
+        return respond(await self._calls.close(episode_id, key))
+
+    async def _reset(self, request: Request, episode_id: str, key: Key = None) -> Response:
+        body = await self._model(request, models.ResetEpisode, optional=True)
+        return respond(await self._calls.reset(episode_id, body, key))
+
+    async def _grade(self, episode_id: str, key: Key = None) -> Response:
+        return respond(await self._calls.grade(episode_id, key))
+
+    async def _read_file(self, episode_id: str, path: str) -> Response:
+        return Response(await self._calls.read_file(episode_id, path), media_type=OCTETS)
+
+    async def _write_file(self, request: Request, episode_id: str, path: str, key: Key = None) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != OCTETS:
+            raise UnsupportedMediaType(f"send {OCTETS}")
+        self._calls.manager.episode(episode_id)  # an unknown episode's file is not worth reading
+        data = await read_body(request, self._config.max_file_bytes, self._config.body_timeout_s)
+        return respond(await self._calls.write_file(episode_id, path, data, key))
+
+    async def _environments(self) -> Response:
+        return respond(await self._calls.environments())
+
+    async def _environment(self, name: str) -> Response:
+        return respond(await self._calls.environment(name))
+
+    async def _tasks(
+        self,
+        name: str,
+        task_set: str | None = None,
+        split: str = "all",
+        cursor: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> Response:
+        return respond(await self._calls.tasks(name, task_set, split, cursor, limit))
+
+    async def _health(self, _: Request) -> Response:
+        return respond(await self._calls.health())
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(self._calls.render_metrics(), headers={"content-type": CONTENT_TYPE})
+
+
+async def _left(request: StarletteRequest) -> None:
+    """Ends when the client has gone; the body has been read by then."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,170 @@
+"""The methods of the WebSocket, by name: each takes its parameters apart and makes the call that HTTP makes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from envserver.api.calls import Calls, Reply
+from envserver.api.codecs import Codec
+from envserver.api.parsing import parse_model
+from envserver.runtimes.base import OutputListener
+from envserver_sdk import models
+from envserver_sdk.errors import InvalidRequest, NotFound
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FileReply:
+    """A file's bytes, which each codec carries in its own way."""
+
+    path: str
+    data: bytes
+
+
+@dataclass
+class Call:
+    """One call as it arrived."""
+
+    calls: Calls
+    codec: Codec
+    params: JsonObject
+    stream: Callable[[], OutputListener]
+    """Makes the listener that sends a step's output as events."""
+
+    def take(self, name: str, kind: type[Any], default: Any = None, *, required: bool = False) -> Any:
+        """Take a parameter out. Raises: InvalidRequest."""
+        value = self.params.pop(name, default)
+        if value is None and not required:
+            return None
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise InvalidRequest(f"{name}: a {kind.__name__} is required")
+        return value
+
+    @property
+    def episode_id(self) -> str:
+        value: str = self.take("episode_id", str, required=True)
+        return value
+
+    @property
+    def key(self) -> str | None:
+        value: str | None = self.take("idempotency_key", str)
+        return value
+
+    def rest(self) -> None:
+        """Nothing else may be left. Raises: InvalidRequest."""
+        if self.params:
+            raise InvalidRequest(f"unknown parameters: {', '.join(sorted(self.params))[:200]}")
+
+
+async def _create(call: Call) -> Reply:
+    key = call.key
+    return await call.calls.create(parse_model(models.CreateEpisode, call.params), key)
+
+
+async def _step(call: Call) -> Reply:
+    episode_id = call.episode_id
+    listener = call.stream() if call.take("stream", bool) else None
+    return await call.calls.step(episode_id, parse_model(models.StepRequest, call.params), listener)
+
+
+async def _get_step(call: Call) -> Reply:
+    episode_id = call.episode_id
+    query = parse_model(models.GetStep, call.params)
+    return await call.calls.get_step(episode_id, query.index, query.generation, query.wait_s)
+
+
+async def _batch_step(call: Call) -> Reply:
+    return await call.calls.batch_step(parse_model(models.BatchStep, call.params))
+
+
+async def _reset(call: Call) -> Reply:
+    episode_id, key = call.episode_id, call.key
+    return await call.calls.reset(episode_id, parse_model(models.ResetEpisode, call.params), key)
+
+
+async def _grade(call: Call) -> Reply:
+    episode_id, key = call.episode_id, call.key
+    call.rest()
+    return await call.calls.grade(episode_id, key)
+
+
+async def _close(call: Call) -> Reply:
+    episode_id, key = call.episode_id, call.key
+    call.rest()
+    return await call.calls.close(episode_id, key)
+
+
+async def _get(call: Call) -> Reply:
+    episode_id = call.episode_id
+    call.rest()
+    return await call.calls.get(episode_id)
+
+
+async def _list(call: Call) -> Reply:
+    query = parse_model(models.ListEpisodes, call.params)
+    return await call.calls.list(query.state, query.environment, query.cursor, query.limit)
+
+
+async def _read_file(call: Call) -> FileReply:
+    episode_id, path = call.episode_id, call.take("path", str, required=True)
+    call.rest()
+    return FileReply(path, await call.calls.read_file(episode_id, path))
+
+
+async def _write_file(call: Call) -> Reply:
+    episode_id, key, path = call.episode_id, call.key, call.take("path", str, required=True)
+    data = call.codec.file_data(call.params)
+    call.rest()
+    return await call.calls.write_file(episode_id, path, data, key)
+
+
+async def _environments(call: Call) -> Reply:
+    call.rest()
+    return await call.calls.environments()
+
+
+async def _environment(call: Call) -> Reply:
+    name = call.take("name", str, required=True)
+    call.rest()
+    return await call.calls.environment(name)
+
+
+async def _tasks(call: Call) -> Reply:
+    name = call.take("name", str, required=True)
+    query = parse_model(models.ListTasks, call.params)
+    return await call.calls.tasks(name, query.task_set, query.split, query.cursor, query.limit)
+
+
+async def _health(call: Call) -> Reply:
+    call.rest()
+    return await call.calls.health()
+
+
+METHODS: dict[str, Callable[[Call], Awaitable[Reply | FileReply]]] = {
+    "create": _create,
+    "step": _step,
+    "get_step": _get_step,
+    "batch_step": _batch_step,
+    "reset": _reset,
+    "grade": _grade,
+    "close": _close,
+    "get": _get,
+    "list": _list,
+    "read_file": _read_file,
+    "write_file": _write_file,
+    "environments": _environments,
+    "environment": _environment,
+    "tasks": _tasks,
+    "health": _health,
+}
+
+
+async def dispatch(method: Any, call: Call) -> Reply | FileReply:
+    """Raises: NotFound for a method that is none, and whatever the call raises."""
+    handler = METHODS.get(method) if isinstance(method, str) else None
+    if handler is None:
+        raise NotFound(f"there is no method {str(method)[:64]!r}")
+    return await handler(call)

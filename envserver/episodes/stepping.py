@@ -1,0 +1,133 @@
+"""Running one step in a world: whatever happens becomes a `Done`, never an exception.
+
+Two limits stand around a step. The environment enforces the policy's own (`timeout_s`), because only it can
+interrupt a session and keep it. The outer one here is for the case that the environment or the way to the
+sandbox hangs: past it the world can no longer be trusted and is given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from pydantic_core import to_json
+
+from environments.environment import JsonObject, StepContext, Transition
+from envserver.episodes.outcomes import Evidence, classify, classify_gone
+from envserver.episodes.services import Services
+from envserver.episodes.world import World
+from envserver.logs import get_logger
+from envserver.runtimes.base import OutputListener, SandboxError, SandboxGoneError, Usage
+from envserver_sdk.models import Outcome
+
+log = get_logger(__name__)
+
+LAUNCHER_ANSWER_S = 5.0
+"""How long the launcher has to show that it lives when a sandbox has ended."""
+
+
+@dataclass
+class Done:
+    """What a step came to, before it is written down."""
+
+    outcome: Outcome
+    observation: bytes = b"{}"
+    """Encoded."""
+    reward: float = 0.0
+    terminated: bool = False
+    submitted: bool = False
+    info: JsonObject = field(default_factory=dict)
+    world_over: bool = False
+    """The sandbox has ended or can no longer be trusted."""
+    duration_s: float = 0.0
+    cpu_ms: float | None = None
+    peak_memory_bytes: int | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Our fault: the episode cannot go on, and nobody may learn from it."""
+        return self.outcome in (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
+
+
+async def run_step(
+    services: Services, world: World, action: Any, timeout_s: float, on_output: OutputListener | None
+) -> Done:
+    """Carry out one action. Raises nothing but cancellation."""
+    began = perf_counter()  # the loop's own clock ticks in whole milliseconds under uvloop
+    before = _read_usage(world)
+    try:
+        world.sandbox.mark_usage()
+        async with asyncio.timeout(timeout_s + services.config.step_margin_s):
+            transition = await world.environment.step(action, StepContext(timeout_s, on_output))
+        done = _of_transition(transition)
+    except SandboxGoneError as error:
+        done = await _of_gone(services, world, before, error)
+    except SandboxError as error:
+        log.warning("step_failed", sandbox_id=world.sandbox.sandbox_id, error=repr(error)[:500])
+        done = Done(Outcome.INFRA_ERROR, info={"reason": "the sandbox failed"}, world_over=True)
+    except TimeoutError:
+        log.warning("step_hung", sandbox_id=world.sandbox.sandbox_id, timeout_s=timeout_s)
+        done = Done(Outcome.INFRA_ERROR, info={"reason": "the step hung past its hard limit"}, world_over=True)
+    except Exception:
+        log.exception("environment_defect", sandbox_id=world.sandbox.sandbox_id, call="step")
+        done = Done(Outcome.INFRA_ERROR, info={"reason": "the environment failed"}, world_over=True)
+    done.duration_s = perf_counter() - began
+    _add_usage(done, world, before)
+    return done
+
+
+def _of_transition(transition: Transition) -> Done:
+    if not math.isfinite(transition.reward):
+        raise ValueError(f"the environment's reward is {transition.reward!r}")
+    to_json(transition.info)  # what cannot be encoded is a defect of the environment, and found here
+    return Done(
+        transition.outcome,
+        observation=to_json(transition.observation, inf_nan_mode="null"),
+        reward=transition.reward,
+        terminated=transition.terminated or transition.submitted,
+        submitted=transition.submitted,
+        info=dict(transition.info),
+    )
+
+
+async def _of_gone(services: Services, world: World, before: Usage | None, error: SandboxGoneError) -> Done:
+    after = _read_usage(world)
+    evidence = Evidence.between(before, after) if before and after else None
+    outcome = classify_gone(evidence, launcher_answers=await _launcher_answers(services))
+    log.info("sandbox_gone", sandbox_id=world.sandbox.sandbox_id, outcome=outcome, error=type(error).__name__)
+    if outcome is Outcome.EPISODE_LOST:
+        return Done(outcome, info={"reason": "the sandbox is gone"}, world_over=True)
+    message = {
+        Outcome.POLICY_OOM: "The sandbox ran out of memory and has ended.",
+        Outcome.POLICY_KILLED: "The sandbox has ended: its processes were killed from within.",
+    }[outcome]
+    return Done(outcome, observation=to_json({"error": message}), terminated=True, world_over=True)
+
+
+async def _launcher_answers(services: Services) -> bool:
+    try:
+        async with asyncio.timeout(LAUNCHER_ANSWER_S):
+            await services.runtime.list()
+    except (SandboxError, TimeoutError, OSError):
+        return False
+    return True
+
+
+def _read_usage(world: World) -> Usage | None:
+    try:
+        return world.sandbox.usage()
+    except SandboxError:
+        return None
+
+
+def _add_usage(done: Done, world: World, before: Usage | None) -> None:
+    after = _read_usage(world)
+    if before is None or after is None:
+        return
+    done.cpu_ms = round(max(0.0, after.cpu_s - before.cpu_s) * 1000, 3)
+    done.peak_memory_bytes = after.memory_peak_bytes
+    if not done.world_over:
+        done.outcome = classify(done.outcome, Evidence.between(before, after))

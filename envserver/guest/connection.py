@@ -1,0 +1,309 @@
+"""One connection to one guest agent: requests with ids, their responses, and output events between.
+
+A request's id outlives the connection: when the socket drops while the agent lives, the connection is made again
+and what has no response is sent again under its old id, which the agent runs once. When the agent is gone, or has
+broken the protocol, every pending and every later request fails, and the sandbox is to be given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import msgpack
+
+from envserver.errors import EnvserverError
+from envserver.guest import fields
+
+MAX_FRAME_BYTES = 1 << 20
+MAX_PAYLOAD_BYTES = 900_000
+"""Of one binary argument or result: leaves room for the rest of the frame."""
+_LENGTH = struct.Struct(">I")
+_DIAL_INTERVAL_S = 0.0005
+_REDIALS_MAX = 32
+"""In a connection's life. An agent has no reason to hang up; one that does so for ever must not keep us busy."""
+_EVENT_SLACK_BYTES = 1 << 20
+
+EventListener = Callable[[str, bytes], None]
+
+
+class GuestGoneError(EnvserverError):
+    """The guest agent has ended or cannot be reached."""
+
+
+class GuestMalformedError(GuestGoneError):
+    """The guest agent broke the protocol; it was hung up on for good."""
+
+
+class GuestRefusedError(EnvserverError):
+    """The guest agent answered with an error; `code` is one of docs/guest-protocol.md's."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+
+
+@dataclass
+class _Pending:
+    frame: bytes
+    response: asyncio.Future[dict[str, Any]]
+    on_event: EventListener | None
+    event_bytes_left: int
+
+
+@dataclass(frozen=True)
+class Hello:
+    version: str
+    boot_id: str
+    sessions: tuple[str, ...] = field(default=())
+
+
+class GuestConnection(asyncio.Protocol):
+    """Use `GuestConnection.dial`. Belongs to one event loop."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._pending: dict[int, _Pending] = {}
+        self._last_id = 0
+        self._failure: GuestGoneError | None = None
+        self._hello: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
+        self._redial: asyncio.Task[None] | None = None
+        self._redials_left = _REDIALS_MAX
+        self._closing = False
+        self._parted: asyncio.Event | None = None
+
+    @classmethod
+    async def dial(cls, socket: Path, *, timeout_s: float = 10.0) -> GuestConnection:
+        """Connect to an agent that may still be starting.
+
+        Raises: GuestGoneError, GuestMalformedError.
+        """
+        connection = cls(socket)
+        try:
+            await connection._connect(timeout_s)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _connect(self, timeout_s: float) -> Hello:
+        loop = asyncio.get_running_loop()
+        if self._hello.done():
+            self._hello = loop.create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                interval = _DIAL_INTERVAL_S
+                while True:
+                    try:
+                        await loop.create_unix_connection(lambda: self, str(self._socket))
+                        break
+                    except (FileNotFoundError, ConnectionRefusedError, PermissionError):
+                        # Not there yet: the agent has still to bind. Permission: not yet world-writable.
+                        await asyncio.sleep(interval)
+                        interval = min(interval * 1.5, 0.05)
+                return await self._hello
+        except TimeoutError:
+            raise GuestGoneError(f"the guest agent did not greet within {timeout_s} s") from None
+        except OSError as error:
+            raise GuestGoneError(f"the guest agent cannot be reached: {error}") from error
+
+    # --- requests -------------------------------------------------------------------------------
+
+    async def request(
+        self,
+        op: str,
+        arguments: dict[str, Any],
+        *,
+        timeout_s: float,
+        on_event: EventListener | None = None,
+        event_bytes: int = 0,
+    ) -> dict[str, Any]:
+        """Send one request and return its `ok` map, unchecked.
+
+        Cancelling stops waiting, not the request. A missing response within `timeout_s` is the agent's
+        end, since it is told smaller limits. Raises: GuestRefusedError, GuestGoneError, GuestMalformedError.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._last_id += 1
+        request_id = self._last_id
+        ack = min(self._pending, default=request_id) - 1
+        frame = self._encode({"id": request_id, "ack": ack, "op": op, **arguments})
+        response = asyncio.get_running_loop().create_future()
+        self._pending[request_id] = _Pending(frame, response, on_event, event_bytes + _EVENT_SLACK_BYTES)
+        if self._transport is not None:
+            self._transport.write(frame)
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer: dict[str, Any] = await response
+                return answer
+        except TimeoutError:
+            failure = GuestGoneError(f"the guest agent did not answer {op!r} within {timeout_s:.1f} s")
+            self._fail(failure)
+            raise failure from None
+        finally:
+            self._pending.pop(request_id, None)
+
+    @staticmethod
+    def _encode(message: dict[str, Any]) -> bytes:
+        body: bytes = msgpack.packb(message, use_bin_type=True)
+        if len(body) > MAX_FRAME_BYTES:
+            raise ValueError(f"a request of {len(body)} bytes exceeds the frame limit of {MAX_FRAME_BYTES}")
+        return _LENGTH.pack(len(body)) + body
+
+    async def part(self, timeout_s: float) -> dict[str, Any]:
+        """Have the agent let go of this connection, and do not dial again until `rejoin`: a dump allows none."""
+        self._parted = parted = asyncio.Event()
+        try:
+            answer = await self.request("quiesce", {}, timeout_s=timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await parted.wait()
+        except TimeoutError:
+            failure = GuestGoneError(f"the guest agent did not hang up within {timeout_s:.1f} s of saying so")
+            self._fail(failure)
+            raise failure from None
+        except BaseException:
+            self._parted = None
+            raise
+        return answer
+
+    async def rejoin(self) -> None:
+        """Connect again after `part`. Raises: GuestGoneError."""
+        self._parted = None
+        if self._failure is None and self._transport is None:
+            try:
+                await self._connect(timeout_s=10.0)
+            except GuestGoneError as error:
+                self._fail(error)
+                raise
+
+    @property
+    def failure(self) -> GuestGoneError | None:
+        """Why the agent is given up; None while it serves."""
+        return self._failure
+
+    @property
+    def last_id(self) -> int:
+        return self._last_id
+
+    def close(self) -> None:
+        """Hang up; pending requests fail. Idempotent."""
+        self._closing = True
+        self._fail(GuestGoneError("the connection was closed"))
+
+    # --- asyncio.Protocol -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
+        self._buffer.clear()
+        for pending in self._pending.values():
+            self._transport.write(pending.frame)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        try:
+            while len(self._buffer) >= _LENGTH.size:
+                length = _LENGTH.unpack_from(self._buffer)[0]
+                if not 0 < length <= MAX_FRAME_BYTES:
+                    raise fields.MalformedError(f"a frame of {length} bytes")
+                if len(self._buffer) < _LENGTH.size + length:
+                    return
+                body = bytes(memoryview(self._buffer)[_LENGTH.size : _LENGTH.size + length])
+                del self._buffer[: _LENGTH.size + length]
+                self._take(self._decode(body))
+        except fields.MalformedError as error:
+            self._fail(GuestMalformedError(f"the guest agent broke the protocol: {error}"))
+
+    @staticmethod
+    def _decode(body: bytes) -> dict[str, Any]:
+        try:
+            message = msgpack.unpackb(body, raw=False, strict_map_key=True)
+        except Exception as error:  # the decoder raises a dozen kinds on hostile input
+            raise fields.MalformedError(f"no MessagePack: {type(error).__name__}") from error
+        if type(message) is not dict:
+            raise fields.MalformedError("a frame that is no map")
+        return message
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "hello" in message:
+            self._greet(fields.mapping(message, "hello"))
+            return
+        pending = self._pending.get(fields.integer(message, "id"))
+        if "event" in message:
+            self._take_event(pending, message)
+        elif "error" in message:
+            error = fields.mapping(message, "error")
+            refusal = GuestRefusedError(fields.text(error, "code", 64), fields.text(error, "message", 4096))
+            if pending is not None and not pending.response.done():
+                pending.response.set_exception(refusal)
+        elif pending is not None and not pending.response.done():
+            pending.response.set_result(fields.mapping(message, "ok"))
+
+    def _greet(self, hello: dict[str, Any]) -> None:
+        if self._hello.done():
+            raise fields.MalformedError("a second greeting")
+        names = fields.sequence(hello, "sessions", 10_000)
+        if not all(type(name) is str and len(name) < 256 for name in names):
+            raise fields.MalformedError("sessions are no names")
+        used = [*fields.sequence(hello, "running", 100_000), *fields.sequence(hello, "kept", 100_000)]
+        if not all(type(number) is int and 0 <= number < 2**63 for number in used):
+            raise fields.MalformedError("ids are no numbers")
+        self._last_id = max(self._last_id, fields.integer(hello, "acknowledged"), *used, 0)
+        self._hello.set_result(
+            Hello(fields.text(hello, "version", 64), fields.text(hello, "boot_id", 64), tuple(names))
+        )
+
+    def _take_event(self, pending: _Pending | None, message: dict[str, Any]) -> None:
+        stream = fields.text(message, "stream", 16)
+        data = fields.binary(message, "data", MAX_FRAME_BYTES)
+        if stream not in ("stdout", "stderr"):
+            raise fields.MalformedError(f"an event of stream {stream!r}")
+        if pending is None:
+            return  # of a request whose caller no longer waits
+        pending.event_bytes_left -= len(data)
+        if pending.event_bytes_left < 0:
+            raise fields.MalformedError("more output events than the request's limit")
+        if pending.on_event is not None:
+            pending.on_event(stream, data)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._transport = None
+        if self._parted is not None:
+            self._parted.set()
+        elif self._failure is None and not self._closing and self._redial is None:
+            self._redial = asyncio.get_running_loop().create_task(self._dial_again())
+
+    async def _dial_again(self) -> None:
+        try:
+            while self._transport is None:  # it may hang up again as soon as it has greeted
+                if self._redials_left == 0:
+                    self._fail(GuestMalformedError(f"the guest agent hung up {_REDIALS_MAX} times"))
+                    return
+                self._redials_left -= 1
+                await self._connect(timeout_s=1.0)
+        except GuestGoneError as error:
+            self._fail(GuestGoneError(f"the guest agent has ended: {error}"))
+        finally:
+            self._redial = None
+
+    def _fail(self, failure: GuestGoneError) -> None:
+        if self._failure is None:
+            self._failure = failure
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+        if not self._hello.done():
+            self._hello.set_exception(self._failure)
+            self._hello.exception()  # nobody may be waiting
+        for pending in self._pending.values():
+            if not pending.response.done():
+                pending.response.set_exception(self._failure)
+                pending.response.exception()
+        if self._redial is not None and self._redial is not asyncio.current_task():
+            self._redial.cancel()

@@ -1,0 +1,331 @@
+"""The launcher's socket: typed requests in, results out, each checked before anything is done.
+
+A thread a connection, one request at a time each, and a semaphore over the heavy ones: the work is waiting for
+crun and the kernel. A sandbox whose maker has hung up before the answer is destroyed again: nobody knows it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+from envserver.launcher import bundle, idmap, logs, node, protocol
+from envserver.launcher.archives import ImageError
+from envserver.launcher.checkpoints import Checkpoints
+from envserver.launcher.images import ImageStore
+from envserver.launcher.sandboxes import (
+    DiskReserveError,
+    SandboxFailedError,
+    SandboxMaker,
+    SandboxRecord,
+    SandboxRequest,
+    is_running,
+)
+
+log = logging.getLogger("envserver.launcher")
+
+_PEER = struct.Struct("3i")
+_REAP_INTERVAL_S = 5.0
+_CLIENTS_MAX = 256
+_PREPARED_RANGES = 64
+_IDENTIFIER = re.compile(r"[0-9a-f]{16}")
+
+
+class RequestError(Exception):
+    """A refused request: a code of `protocol` and a message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _number(value: Any, name: str, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise RequestError(protocol.ERROR_REQUEST, f"{name} is {value!r}, must be a number from {low} to {high}")
+    return value
+
+
+def _text(value: Any, name: str, limit: int = 512) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= limit:
+        raise RequestError(protocol.ERROR_REQUEST, f"{name} must be a string of 1 to {limit} characters")
+    return value
+
+
+def _identifier(value: Any, name: str) -> str:
+    """An id that the launcher has given out. It becomes part of paths: nothing else may pass."""
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+        raise RequestError(protocol.ERROR_REQUEST, f"{name} must be 16 hexadecimal digits")
+    return value
+
+
+def _labels(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or len(value) > 32:
+        raise RequestError(protocol.ERROR_REQUEST, "labels must be an object of at most 32 strings")
+    return {_text(k, "label"): v if v == "" else _text(v, f"label {k}") for k, v in value.items()}
+
+
+def _sandbox_request(fields: dict[str, Any]) -> SandboxRequest:
+    limits = fields.get("limits")
+    if not isinstance(limits, dict):
+        raise RequestError(protocol.ERROR_REQUEST, "limits must be an object")
+    memory = int(_number(limits.get("memory_bytes"), "memory_bytes", 32 << 20, 1 << 40))
+    return SandboxRequest(
+        image=_text(fields.get("image"), "image"),
+        limits=bundle.BundleLimits(
+            memory_bytes=memory,
+            cpus=_number(limits.get("cpus"), "cpus", 0.05, 256),
+            pids=int(_number(limits.get("pids"), "pids", 8, 32768)),
+            shm_bytes=int(_number(limits.get("shm_bytes"), "shm_bytes", 64 << 10, memory * 2 // 5)),
+            nofile=int(_number(limits.get("nofile"), "nofile", 32, 65536)),
+        ),
+        disk_bytes=int(_number(limits.get("disk_bytes"), "disk_bytes", 8 << 20, 1 << 40)),
+        labels=_labels(fields.get("labels", {})),
+        ttl_s=_number(fields.get("ttl_s"), "ttl_s", 1, 30 * 24 * 3600),
+    )
+
+
+def _describe(record: SandboxRecord) -> dict[str, Any]:
+    return {
+        "sandbox_id": record.sandbox_id,
+        "image": record.image,
+        "socket": f"{protocol.SANDBOX_DIRECTORY}/{record.sandbox_id}/{bundle.SOCKET_NAME}",
+        "cgroup": record.cgroup,
+        "pid": record.pid,
+        "host_uid": idmap.range_start(record.range_index),
+        "created_at": record.created_at,
+        "deadline": record.deadline,
+        "labels": record.labels,
+        "nofile": record.limits.nofile,
+        "running": is_running(record),
+    }
+
+
+class Service:
+    """One launcher. `serve` blocks until `stop` is called."""
+
+    def __init__(self, config: node.NodeConfig) -> None:
+        # First of all, while there is one thread: the maker forks its helper.
+        paths = node.prepare(config)
+        self._config = config
+        images = ImageStore(config.images or config.data / "images", config.agent)
+        self._images = images
+        self._maker = SandboxMaker(
+            config.name,
+            paths,
+            images,
+            server_uid=config.server_uid,
+            server_gid=config.server_gid,
+            reserve_bytes=config.reserve_bytes,
+        )
+        self._checkpoints = Checkpoints(self._maker)
+        self._heavy = threading.BoundedSemaphore(config.concurrency)
+        self._stopping = threading.Event()
+        self._listener: socket.socket | None = None
+        self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "create": self._create,
+            "destroy": self._destroy,
+            "list": self._list,
+            "images": self._list_images,
+            "checkpoint": self._checkpoint,
+            "restore": self._restore,
+            "destroy_checkpoint": self._destroy_checkpoint,
+            "health": self._health,
+        }
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        adopted = self._maker.adopt()
+        self._checkpoints.remove_orphans()
+        path = self._config.run / protocol.SOCKET_NAME
+        path.unlink(missing_ok=True)
+        self._listener = listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(path))
+        path.chmod(0o666)  # who may speak is decided by SO_PEERCRED
+        listener.listen(_CLIENTS_MAX)
+        threading.Thread(target=self._reap, name="reaper", daemon=True).start()
+        threading.Thread(target=self._maker.prepare_ranges, args=(_PREPARED_RANGES,), daemon=True).start()
+        log.info("launcher ready: node=%s adopted=%d socket=%s", self._config.name, len(adopted), path)
+        while not self._stopping.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                if self._stopping.is_set():
+                    return
+                log.exception("accept failed")
+                time.sleep(0.1)
+                continue
+            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop serving; sandboxes live on."""
+        self._stopping.set()
+        if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """End every sandbox and undo what `node.prepare` did outside: the container is going away."""
+        for _ in range(self._config.concurrency):
+            self._heavy.acquire()  # what is under way ends first, and nothing new begins
+        records = self._maker.records()
+        with ThreadPoolExecutor(self._config.concurrency) as pool:
+            list(pool.map(self._maker.destroy, [record.sandbox_id for record in records]))
+        node.release(self._config)
+        log.info("node ended: sandboxes=%d", len(records))
+
+    def _reap(self) -> None:
+        """End what nobody ended in time."""
+        while not self._stopping.wait(_REAP_INTERVAL_S):
+            now = time.time()
+            for record in self._maker.records():
+                if record.deadline < now:
+                    try:
+                        log.warning("sandbox %s is past its deadline", record.sandbox_id)
+                        self._maker.destroy(record.sandbox_id)
+                    except Exception:
+                        log.exception("sandbox %s could not be destroyed", record.sandbox_id)
+
+    # --- conversations --------------------------------------------------------------------------
+
+    def _converse(self, connection: socket.socket) -> None:
+        with connection:
+            _, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+            if uid not in (0, self._config.server_uid):
+                log.warning("refused a peer with uid %d", uid)
+                return
+            try:
+                while request := self._receive(connection):
+                    self._answer(connection, request)
+            except (OSError, ValueError) as error:
+                log.info("connection ended: %s", error)
+
+    @staticmethod
+    def _receive(connection: socket.socket) -> dict[str, Any] | None:
+        header = _read_exactly(connection, 4)
+        if header is None:
+            return None
+        body = _read_exactly(connection, protocol.decode_length(header))
+        return None if body is None else protocol.decode_body(body)
+
+    def _answer(self, connection: socket.socket, request: dict[str, Any]) -> None:
+        answer = self._carry_out(connection, request)
+        try:
+            connection.sendall(protocol.encode(answer))
+        except OSError:
+            if "error" not in answer and request.get("op") in ("create", "restore"):
+                log.warning("the client of sandbox %s is gone; destroying it", answer["sandbox_id"])
+                self._maker.destroy(answer["sandbox_id"])
+            raise
+
+    def _carry_out(self, connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+        name = str(request.get("op"))
+        try:
+            if name == "import_image":
+                return self._import_image(connection, request)
+            with self._heavy:
+                return self._operations.get(name, self._unknown)(request)
+        except RequestError as error:
+            return {"error": error.code, "message": str(error)}
+        except (DiskReserveError, idmap.RangesExhaustedError) as error:
+            return {"error": protocol.ERROR_CAPACITY, "message": str(error)}
+        except ImageError as error:
+            return {"error": protocol.ERROR_IMAGE, "message": str(error)}
+        except SandboxFailedError as error:
+            log.error("%s: %s", name, error)  # noqa: TRY400  # the message is the whole story
+            return {"error": protocol.ERROR_FAILED, "message": str(error)}
+        except Exception as error:
+            log.exception("%s failed", name)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return {"error": protocol.ERROR_CAPACITY, "message": f"the disk is full: {error}"}
+            return {"error": protocol.ERROR_FAILED, "message": f"{type(error).__name__}: {error}"}
+
+    # --- operations -----------------------------------------------------------------------------
+
+    @staticmethod
+    def _unknown(request: dict[str, Any]) -> dict[str, Any]:
+        raise RequestError(protocol.ERROR_REQUEST, f"unknown operation {request.get('op')!r}")
+
+    def _create(self, request: dict[str, Any]) -> dict[str, Any]:
+        return _describe(self._maker.create(_sandbox_request(request)))
+
+    def _destroy(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"destroyed": self._maker.destroy(_text(request.get("sandbox_id"), "sandbox_id"))}
+
+    def _list(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return {"sandboxes": [_describe(record) for record in self._maker.records()]}
+
+    def _list_images(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return {"images": [asdict(image) for image in self._images.images()]}
+
+    def _import_image(self, connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+        name = request.get("name")
+        with connection.makefile("rb") as archive:
+            image = self._images.load(archive, None if name is None else _text(name, "name"))
+        return asdict(image)
+
+    def _checkpoint(self, request: dict[str, Any]) -> dict[str, Any]:
+        sandbox = self._maker.get(_text(request.get("sandbox_id"), "sandbox_id"))
+        if sandbox is None:
+            raise RequestError(protocol.ERROR_UNKNOWN_SANDBOX, f"no sandbox {request['sandbox_id']!r}")
+        record = self._checkpoints.create(sandbox)
+        return {"checkpoint_id": record.checkpoint_id, "bytes": record.bytes, "pause_ms": record.pause_ms}
+
+    def _restore(self, request: dict[str, Any]) -> dict[str, Any]:
+        checkpoint = self._checkpoints.get(_identifier(request.get("checkpoint_id"), "checkpoint_id"))
+        if checkpoint is None:
+            raise RequestError(protocol.ERROR_REQUEST, f"no checkpoint {request['checkpoint_id']!r}")
+        ttl_s = _number(request.get("ttl_s"), "ttl_s", 1, 30 * 24 * 3600)
+        return _describe(self._checkpoints.restore(checkpoint, _labels(request.get("labels", {})), ttl_s))
+
+    def _destroy_checkpoint(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._checkpoints.destroy(_identifier(request.get("checkpoint_id"), "checkpoint_id"))
+        return {}
+
+    def _health(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "node": self._config.name,
+            "sandboxes": len(self._maker.records()),
+            "layers_free_bytes": self._maker.free_layer_bytes(),
+        }
+
+
+def _read_exactly(connection: socket.socket, count: int) -> bytes | None:
+    """None when the peer has closed before the first byte."""
+    received = bytearray()
+    while len(received) < count:
+        block = connection.recv(min(count - len(received), 1 << 20))
+        if not block:
+            if received:
+                raise ValueError("the connection ended within a frame")
+            return None
+        received += block
+    return bytes(received)
+
+
+def run_forever(config: node.NodeConfig) -> None:
+    """The launcher's main: SIGTERM ends it and leaves the sandboxes; SIGINT ends the node."""
+    import signal
+
+    logs.configure()
+    service = Service(config)
+    ending = False
+
+    def end(_number: int, _frame: object) -> None:
+        nonlocal ending
+        ending = True
+        service.stop()
+
+    signal.signal(signal.SIGTERM, lambda *_: service.stop())
+    signal.signal(signal.SIGINT, end)
+    service.serve()
+    if ending:
+        service.end()

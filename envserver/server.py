@@ -1,0 +1,193 @@
+"""The server, assembled: configuration and a runtime in, a listening program out.
+
+    async with RunningServer(config, runtime) as server:   # in a loop that is there already; tests, embedding
+        print(server.url)
+
+    run(config, make_runtime)                              # a process of its own: uvloop, signals, exit
+
+On SIGTERM or SIGINT it ends in bounded time and in this order: nothing new begins (503 `shutting_down`), running
+steps finish and are answered over the connections that are still open, then connections and episodes are
+closed. A second signal skips the waiting. SIGKILL leaves sandboxes running: the launcher owns them, and the
+next server finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from types import FrameType
+from typing import Any, Self
+
+import uvicorn
+
+from environments.environment import Environment
+from envserver.api.app import build_app
+from envserver.api.calls import Calls
+from envserver.api.protocol import BoundedHttpProtocol
+from envserver.config import ServerConfig
+from envserver.episodes.catalog import Catalog, installed_environments
+from envserver.episodes.manager import EpisodeManager
+from envserver.episodes.services import Services
+from envserver.grading.base import Grader
+from envserver.logs import configure_logging, get_logger
+from envserver.runtimes.base import Runtime
+
+log = get_logger(__name__)
+
+USER_TIMEOUT_MS = 60_000
+"""The kernel drops a connection whose peer has taken nothing for so long, so that its unsent bytes go too."""
+
+
+def _installed_graders(kind: str) -> Grader:
+    from envserver.grading.registry import get_grader
+
+    return get_grader(kind)
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn that drains before it closes connections."""
+
+    def __init__(self, config: uvicorn.Config, manager: EpisodeManager, *, signals: bool) -> None:
+        super().__init__(config)
+        self._manager = manager
+        self._signals = signals
+        self._loop = asyncio.get_running_loop()
+        self._draining: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if not self._signals:
+            yield
+            return
+        with super().capture_signals():
+            yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Runs between two bytecodes of whatever the loop was doing: only hand over.
+        self._loop.call_soon_threadsafe(self._exit, sig)
+
+    def _exit(self, sig: int) -> None:
+        if self._draining is not None or sig == signal.SIGQUIT:
+            self.should_exit = True
+            return
+        log.info("shutdown_began", signal=sig)
+        self._draining = asyncio.ensure_future(self.drain_and_exit())
+
+    async def drain_and_exit(self) -> None:
+        await self._manager.drain(self._manager.services.config.drain_timeout_s)
+        self.should_exit = True
+
+
+class RunningServer:
+    """A server in the running loop, from `start` until `stop`."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        runtime: Runtime,
+        *,
+        environments: Mapping[str, type[Environment]] | None = None,
+        graders: Callable[[str], Grader] | None = None,
+        signals: bool = False,
+    ) -> None:
+        self.config = config
+        found = installed_environments() if environments is None else environments
+        self.services = Services(config, runtime, graders or _installed_graders)
+        self.manager = EpisodeManager(self.services, Catalog(found))
+        self.calls = Calls(self.manager)
+        self._socket = _listen(config.host, config.port)
+        self._uvicorn = _Uvicorn(self._uvicorn_config(), self.manager, signals=signals)
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Return when it answers. Raises: whatever kept it from starting."""
+        self._serving = asyncio.ensure_future(self._uvicorn.serve([self._socket]))
+        while not self._uvicorn.started:
+            if self._serving.done():
+                self._serving.result()
+                raise RuntimeError("the server could not start; see its log")
+            await asyncio.sleep(0.005)
+        log.info("server_started", url=self.url, runtime=self.services.runtime.name)
+
+    async def wait(self) -> None:
+        """Until it has ended."""
+        assert self._serving is not None
+        await self._serving
+
+    async def stop(self) -> None:
+        """Drain, close everything, and return when it has ended. Idempotent."""
+        if self._serving is not None and not self._serving.done():
+            await self._uvicorn.drain_and_exit()
+        await self.wait()
+
+    def _uvicorn_config(self) -> uvicorn.Config:
+        config = self.config
+        return uvicorn.Config(
+            build_app(self.calls, config.read_api_key(), self._lifespan),
+            lifespan="on",
+            http=BoundedHttpProtocol,
+            ws="websockets-sansio",
+            ws_max_size=config.max_body_bytes,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=75,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Any) -> AsyncIterator[None]:
+        await self.manager.adopt()
+        watching = asyncio.ensure_future(self.services.metrics.watch_loop())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await self.manager.shutdown(self.config.shutdown_timeout_s)
+            log.info("server_stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    listener.setblocking(False)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+async def serve(config: ServerConfig, make_runtime: Callable[[], Awaitable[Runtime]], **options: Any) -> None:
+    """Serve until a signal; `options` as `RunningServer` takes them. The runtime is closed in the end."""
+    runtime = await make_runtime()
+    try:
+        server = RunningServer(config, runtime, signals=True, **options)
+        await server.start()
+        await server.wait()
+    finally:
+        await runtime.close()
+
+
+def run(config: ServerConfig, make_runtime: Callable[[], Awaitable[Runtime]], **options: Any) -> None:
+    """`serve` in a process of its own: logs, uvloop, and exit when a signal asks for it."""
+    import uvloop
+
+    configure_logging(config.log_level, config.log_format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(KeyboardInterrupt):
+        runner.run(serve(config, make_runtime, **options))

@@ -1,0 +1,90 @@
+"""Ordinary calls, one request each, on httpx (imported with the first one: it is slow to import)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from envserver_sdk._settings import Timeouts
+from envserver_sdk.errors import CallTimeout, ConnectionFailed, problem_from_document
+
+if TYPE_CHECKING:
+    import httpx
+
+FIRST_BACKOFF_S = 0.05
+LAST_BACKOFF_S = 2.0
+
+
+class Http:
+    """Belongs to one event loop. Every call here may be sent twice: it reads, or it carries an idempotency key."""
+
+    def __init__(self, url: str, headers: dict[str, str], timeouts: Timeouts) -> None:
+        self._url = url
+        self._headers = headers
+        self._timeouts = timeouts
+        self._client: httpx.AsyncClient | None = None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, Any] | None = None,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        accept: tuple[int, ...] = (),
+    ) -> bytes:
+        """The body of a successful answer (2xx, or a status in `accept`).
+
+        Raises: Problem, CallTimeout, ConnectionFailed.
+        """
+        response = await self._send(method, path, query, content, headers)
+        if response.is_success or response.status_code in accept:
+            return response.content
+        try:
+            document = from_json(response.content)
+        except ValueError:
+            document = response.text
+        raise problem_from_document(document)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any] | None,
+        content: bytes | None,
+        headers: dict[str, str] | None,
+    ) -> httpx.Response:
+        import httpx
+
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._timeouts.reconnect_s
+        backoff_s = FIRST_BACKOFF_S
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        while True:
+            try:
+                async with asyncio.timeout(self._timeouts.call_s):
+                    return await self._open().request(method, path, params=params, content=content, headers=headers)
+            except (TimeoutError, httpx.TimeoutException):
+                raise CallTimeout(f"{method} {path}: no answer within {self._timeouts.call_s:g} s") from None
+            except httpx.TransportError as error:
+                if loop.time() + backoff_s > give_up_at:
+                    raise ConnectionFailed(f"{self._url}: {error}") from error
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
+
+    def _open(self) -> httpx.AsyncClient:
+        import httpx
+
+        if self._client is None:
+            timeout = httpx.Timeout(self._timeouts.call_s, connect=self._timeouts.connect_s)
+            self._client = httpx.AsyncClient(
+                base_url=self._url, headers=self._headers, timeout=timeout, trust_env=False
+            )
+        return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()

@@ -1,0 +1,276 @@
+"""The wire models, shared by server and SDK. Times are seconds, sizes bytes, unless the name says otherwise."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JsonObject = dict[str, Any]
+
+
+class Outcome(StrEnum):
+    """What happened in a step; `trainable_by_default` says whether a trainer may learn from it."""
+
+    OK = "ok"
+    FORMAT_ERROR = "format_error"
+    POLICY_TIMEOUT = "policy_timeout"
+    POLICY_OOM = "policy_oom"
+    POLICY_PIDS = "policy_pids"
+    DISK_FULL = "disk_full"
+    OUTPUT_OVERFLOW = "output_overflow"
+    POLICY_KILLED = "policy_killed"
+    ESCAPE_ATTEMPT = "escape_attempt"
+    INFRA_ERROR = "infra_error"
+    EPISODE_LOST = "episode_lost"
+
+    @property
+    def trainable_by_default(self) -> bool:
+        return self not in (Outcome.ESCAPE_ATTEMPT, Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
+
+
+class EpisodeState(StrEnum):
+    QUEUED = "queued"
+    STARTING = "starting"
+    LIVE = "live"
+    PAUSED = "paused"
+    HIBERNATED = "hibernated"
+    ENDED = "ended"
+    CLOSED = "closed"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class RequestModel(BaseModel):
+    """What a client sends: unknown members are refused, so that a typing error is never silent."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ResultModel(BaseModel):
+    """What the server sends: unknown members are kept, so that an old SDK reads a new server."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class LimitsRequest(RequestModel):
+    """Hard limits of the episode's container; what is left out is the environment's default."""
+
+    memory_bytes: int | None = Field(default=None, ge=32 << 20)
+    cpus: float | None = Field(default=None, ge=0.05)
+    pids: int | None = Field(default=None, ge=8, le=32768)
+    disk_bytes: int | None = Field(default=None, ge=8 << 20)
+    shm_bytes: int | None = Field(default=None, ge=64 << 10)
+    nofile: int | None = Field(default=None, ge=32, le=65536)
+
+
+class CreateEpisode(RequestModel):
+    environment: str = Field(max_length=128)
+    task_set: str | None = Field(default=None, max_length=128)
+    task: str | None = Field(default=None, max_length=256)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    options: JsonObject = Field(default_factory=dict)
+    limits: LimitsRequest | None = None
+    network: None = None
+    ttl_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
+    idle_timeout_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
+    metadata: JsonObject = Field(default_factory=dict)
+
+
+class ResetEpisode(RequestModel):
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    options: JsonObject = Field(default_factory=dict)
+
+
+class StepRequest(RequestModel):
+    action: Any
+    step_index: int = Field(ge=1)
+    generation: int | None = Field(default=None, ge=1)
+    timeout_s: float | None = Field(default=None, gt=0, le=24 * 3600)
+    wait_s: float | None = Field(default=None, ge=0, le=3600)
+    metadata: JsonObject = Field(default_factory=dict)
+
+
+class GetStep(RequestModel):
+    """Which step's record, and how long to wait for one that runs."""
+
+    index: int = Field(ge=1)
+    generation: int | None = Field(default=None, ge=1)
+    wait_s: float = Field(default=0.0, ge=0, le=3600)
+
+
+class ListEpisodes(RequestModel):
+    state: EpisodeState | None = None
+    environment: str | None = None
+    cursor: str | None = None
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+class ListTasks(RequestModel):
+    task_set: str | None = None
+    split: str = "all"
+    cursor: str | None = None
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+class BatchStepEntry(StepRequest):
+    episode_id: str
+
+
+class BatchStep(RequestModel):
+    steps: list[BatchStepEntry] = Field(min_length=1, max_length=1024)
+
+
+class StepInfo(ResultModel):
+    """Beside these, whatever the environment adds."""
+
+    outcome: Outcome
+    trainable: bool
+    duration_ms: float
+    cpu_ms: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+class EpisodeStarted(ResultModel):
+    """The answer to create and reset. `info` has at least `task`, `task_set`, `seed`."""
+
+    episode_id: str
+    generation: int
+    step_index: int = 0
+    observation: JsonObject
+    info: JsonObject
+
+
+class StepResult(ResultModel):
+    step_index: int
+    generation: int
+    observation: JsonObject
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: StepInfo
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode has ended with this step."""
+        return self.terminated or self.truncated
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.info.outcome
+
+    @property
+    def trainable(self) -> bool:
+        """Whether a trainer may learn from this step."""
+        return self.info.trainable
+
+
+class StepPending(ResultModel):
+    """The answer 202: the step runs on; fetch it by name."""
+
+    step_index: int
+    generation: int
+    status: str = "running"
+
+
+class GradeResult(ResultModel):
+    """The record of an episode's end. `reward` is None when no verdict could be reached (`trainable` is False then)."""
+
+    reward: float | None
+    components: dict[str, float]
+    trainable: bool
+    report: JsonObject
+    forgeable: bool = False
+    """The candidate's code ran where the verdict was made: do not trust it blindly."""
+
+
+class EpisodeInfo(ResultModel):
+    episode_id: str
+    state: EpisodeState
+    environment: str
+    task_set: str | None = None
+    task: str | None = None
+    seed: int | None = None
+    generation: int
+    step_index: int
+    """Of the last finished step; 0 before the first."""
+    reward: float
+    """Sum over the steps so far."""
+    created_at: float
+    """Unix time."""
+    expires_at: float | None = None
+    queue_position: int | None = None
+    reason: str | None = None
+    """Why it ended, failed, closed or was lost."""
+    grade: GradeResult | None = None
+    usage: JsonObject = Field(default_factory=dict)
+    metadata: JsonObject = Field(default_factory=dict)
+
+
+class EpisodeList(ResultModel):
+    episodes: list[EpisodeInfo]
+    next_cursor: str | None = None
+
+
+class BatchStepResult(ResultModel):
+    """One entry a step, in the order of the request: a result, a pending step, or a problem document."""
+
+    results: list[JsonObject]
+
+
+class FileInfo(ResultModel):
+    """The answer to a file put."""
+
+    path: str
+    size_bytes: int
+
+
+class TaskSetInfo(ResultModel):
+    name: str
+    version: str
+    splits: list[str]
+    task_count: int
+
+
+class TaskInfo(ResultModel):
+    """What may be shown of a task: never its grader."""
+
+    task_id: str
+    prompt: str
+    public: JsonObject = Field(default_factory=dict)
+
+
+class TaskList(ResultModel):
+    task_set: str
+    split: str
+    tasks: list[TaskInfo]
+    next_cursor: str | None = None
+
+
+class EnvironmentList(ResultModel):
+    environments: list[str]
+
+
+class EnvironmentInfo(ResultModel):
+    name: str
+    description: str
+    image: str
+    action_schema: JsonObject
+    observation_schema: JsonObject
+    limits: JsonObject
+    step_timeout_s: float
+    max_step_timeout_s: float
+    episode_timeout_s: float
+    max_steps: int
+    task_sets: list[TaskSetInfo]
+
+
+class Health(ResultModel):
+    status: str
+    """`ok`, `draining` or `unavailable`."""
+    version: str
+    runtime: str
+    live_episodes: int
+    queued_episodes: int
+    capacity: JsonObject

@@ -1,0 +1,117 @@
+"""The same key and body: one call, one answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from envserver.episodes.idempotency import IdempotencyStore
+from envserver_sdk.errors import IdempotencyMismatch, InfraError, InvalidRequest, Overloaded
+from tests.unit.episodes.helpers import until
+
+
+class Work:
+    """Counts its runs; each waits for `go`."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.go = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def __call__(self) -> bytes:
+        self.runs += 1
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        return b"answer %d" % self.runs
+
+
+async def run(store: IdempotencyStore, key: str, work: Work, body: bytes = b"x") -> bytes:
+    return await store.run("create", key, body, work, len)
+
+
+@pytest.fixture
+def store() -> IdempotencyStore:
+    return IdempotencyStore(3, 1000, 60.0)
+
+
+async def test_repetitions_attach_to_the_running_call_and_then_get_its_answer(store: IdempotencyStore) -> None:
+    work = Work()
+    calls = [asyncio.ensure_future(run(store, "k", work)) for _ in range(3)]
+    await until(lambda: work.runs == 1)
+    work.go.set()
+    assert await asyncio.gather(*calls) == [b"answer 1"] * 3
+    assert await run(store, "k", work) == b"answer 1"
+
+
+async def test_a_call_outlives_the_request_that_began_it(store: IdempotencyStore) -> None:
+    work = Work()
+    first = asyncio.ensure_future(run(store, "k", work))
+    await until(lambda: work.runs == 1)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    work.go.set()
+    assert await run(store, "k", work) == b"answer 1"
+
+
+async def test_another_body_is_a_mismatch_and_another_scope_is_another_call(store: IdempotencyStore) -> None:
+    work = Work()
+    work.go.set()
+    await run(store, "k", work)
+    with pytest.raises(IdempotencyMismatch):
+        await run(store, "k", work, b"y")
+    assert await store.run("close", "k", b"y", work, len) == b"answer 2"
+
+
+async def test_a_failed_call_is_forgotten_so_that_it_can_be_tried_again(store: IdempotencyStore) -> None:
+    work = Work()
+    work.go.set()
+    work.error = InfraError()
+    with pytest.raises(InfraError):
+        await run(store, "k", work)
+    work.error = None
+    assert await run(store, "k", work) == b"answer 2"
+
+
+async def test_the_oldest_answers_go_first_and_running_calls_never(store: IdempotencyStore) -> None:
+    done, running = Work(), Work()
+    done.go.set()
+    waiting = asyncio.ensure_future(run(store, "running", running))
+    await until(lambda: running.runs == 1)
+    for key in ("a", "b", "c", "d"):
+        await run(store, key, done)
+    assert await run(store, "d", done) == b"answer 4"
+    assert await run(store, "a", done) == b"answer 5", "it was forgotten, and runs again"
+    running.go.set()
+    assert await waiting == b"answer 1"
+
+
+async def test_bytes_and_age_are_bounded() -> None:
+    work = Work()
+    work.go.set()
+    small = IdempotencyStore(100, 20, 60.0)
+    for key in ("a", "b", "c", "d"):
+        await run(small, key, work)
+    assert await run(small, "a", work) == b"answer 5"
+    aged = IdempotencyStore(100, 1000, 0.0)
+    await run(aged, "a", work)
+    await run(aged, "b", work)
+    assert await run(aged, "a", work) == b"answer 8"
+
+
+async def test_too_many_running_calls_are_refused(store: IdempotencyStore) -> None:
+    work = Work()
+    calls = [asyncio.ensure_future(run(store, str(n), work)) for n in range(3)]
+    await until(lambda: work.runs == 3)
+    with pytest.raises(Overloaded):
+        await run(store, "4", work)
+    work.go.set()
+    await asyncio.gather(*calls)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\nb"])
+async def test_a_key_is_short_and_printable(store: IdempotencyStore, key: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await run(store, key, Work())

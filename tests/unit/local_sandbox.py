@@ -1,0 +1,421 @@
+"""A `Sandbox` without a container: plain subprocesses in a directory of their own, for trusted test inputs only.
+
+It lets guest drivers and graders be tested in seconds and without privileges. Absolute paths below
+/workspace, /tmp and /dev/shm are moved below `root` wherever they occur in arguments, environment, messages
+and programs, so that scripts written for a sandbox run unchanged. It contains nothing: a time-out kills the process
+group and no more.
+
+LOCAL_SANDBOX_PYTHON names another interpreter for what runs inside, to try the drivers on another version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import re
+import resource
+import shutil
+import signal
+import stat
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from envserver.runtimes.base import (
+    MIB,
+    USER_UID,
+    Command,
+    CommandNotStartedError,
+    CommandResult,
+    Ending,
+    FileEntry,
+    Output,
+    OutputLimits,
+    OutputListener,
+    Sandbox,
+    SandboxError,
+    SandboxFileError,
+    SandboxGoneError,
+    SandboxSpec,
+    Session,
+    Usage,
+)
+
+_MOVED = re.compile(rb"(?<![\w.\-/])/(workspace|tmp|dev/shm)\b")
+_MAX_MESSAGE = 900_000
+
+for _ in range(5):  # descriptors 3 and 4 must be taken, so that subprocess's own pipes never land there
+    os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+class LocalSandbox(Sandbox):
+    """One directory. `python` is what `python3` means inside."""
+
+    def __init__(self, root: Path, spec: SandboxSpec | None = None, python: str | None = None) -> None:
+        self.root = root
+        self.sandbox_id = root.name
+        self.spec = spec or SandboxSpec(image="local")
+        self.room = True
+        self.destroyed = False
+        self._python = (
+            python or os.environ.get("LOCAL_SANDBOX_PYTHON") or str(getattr(sys, "_base_executable", sys.executable))
+        )
+        self._sessions: dict[str, LocalSession] = {}
+        for name in ("workspace", "tmp", "dev/shm", "home"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+
+    def moved(self, data: bytes) -> bytes:
+        return _MOVED.sub(os.fsencode(self.root) + rb"/\1", data)
+
+    def _path(self, path: str) -> Path:
+        return Path(self.moved(path.encode()).decode())
+
+    async def _spawn(
+        self, command: Command, channel: tuple[int, int] | None, *, stdin: bool = True
+    ) -> asyncio.subprocess.Process:
+        self._check()
+        argv = [self._python if arg == "python3" and i == 0 else arg for i, arg in enumerate(command.argv)]
+        env = {"PATH": f"{Path(self._python).parent}:/usr/bin:/bin", "HOME": str(self.root / "home"), "LANG": "C.UTF-8"}
+        env |= {key: self.moved(value.encode()).decode() for key, value in command.env.items()}
+
+        def attach() -> None:
+            if channel:
+                os.dup2(channel[0], 3)
+                os.dup2(channel[1], 4)
+
+        try:
+            return await asyncio.create_subprocess_exec(
+                *[arg if arg == self._python else self.moved(arg.encode()) for arg in argv],  # it may lie in /tmp
+                cwd=self._path(command.cwd),
+                env=env,
+                stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=(3, 4) if channel else (),
+                preexec_fn=attach,
+            )
+        except OSError as error:
+            raise CommandNotStartedError(str(error)) from error
+
+    def _check(self) -> None:
+        if self.destroyed:
+            raise SandboxGoneError("destroyed")
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        stdin: bytes = b"",
+        timeout_s: float,
+        grace_s: float = 0.5,
+        output: OutputLimits = OutputLimits(),
+        on_output: OutputListener | None = None,
+    ) -> CommandResult:
+        process = await self._spawn(command, None)
+        window = _Window(process, output, on_output)
+        feeder = asyncio.create_task(_feed(process, stdin))
+        ended = asyncio.create_task(process.wait())
+        result = await window.finish({ended}, timeout_s, grace_s)
+        feeder.cancel()
+        return result
+
+    async def open_session(self, name: str, command: Command, *, feed: bytes = b"", pty: bool = False) -> Session:
+        if name in self._sessions:
+            raise SandboxError(f"session {name} exists")
+        message_r, message_w = os.pipe()
+        answer_r, answer_w = os.pipe()
+        try:
+            process = await self._spawn(command, (message_r, answer_w), stdin=bool(feed))
+        finally:
+            os.close(message_r)
+            os.close(answer_w)
+        session = LocalSession(self, name, process, feed, message_w, answer_r)
+        self._sessions[name] = session
+        return session
+
+    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644, user: int = USER_UID) -> None:
+        target = self._path(path)
+        if target.is_symlink():
+            raise SandboxFileError("is_link", path)
+        if target.is_dir():
+            raise SandboxFileError("not_a_file", path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            target.chmod(mode)
+        except OSError as error:
+            raise SandboxFileError("io", path, str(error)) from error
+
+    async def read_file(self, path: str, *, max_bytes: int = 16 * MIB, user: int = USER_UID) -> bytes:
+        target = self._path(path)
+        if target.is_symlink():
+            raise SandboxFileError("is_link", path)
+        if not target.exists():
+            raise SandboxFileError("not_found", path)
+        if not target.is_file():
+            raise SandboxFileError("not_a_file", path)
+        data = target.read_bytes()
+        if len(data) > max_bytes:
+            raise SandboxFileError("too_large", path)
+        return data
+
+    async def list_files(
+        self, path: str, *, max_entries: int = 10_000, max_depth: int = 16, user: int = USER_UID
+    ) -> tuple[list[FileEntry], bool]:
+        top = self._path(path)
+        entries = []
+        for item in sorted(top.rglob("*")):
+            info = item.lstat()
+            kind = "link" if stat.S_ISLNK(info.st_mode) else "dir" if item.is_dir() else "file"
+            entries.append(FileEntry(str(item.relative_to(top)), kind, info.st_size, stat.S_IMODE(info.st_mode)))
+        return entries[:max_entries], len(entries) > max_entries
+
+    async def has_room(self, paths: Sequence[str], size_bytes: int = 128 * 1024) -> bool:
+        return self.room
+
+    async def stop_processes(self) -> int:
+        sessions = list(self._sessions.values())
+        for session in sessions:
+            await session.close()
+        return len(sessions)
+
+    def usage(self) -> Usage:
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        live = sum(session.cpu_s() for session in self._sessions.values())
+        return Usage(spent.ru_utime + spent.ru_stime + live, 0, 0, 0, 0)
+
+    def mark_usage(self) -> None:
+        """Nothing to mark: no peak is counted."""
+
+    @property
+    def gone(self) -> bool:
+        return self.destroyed
+
+    async def destroy(self) -> None:
+        await self.stop_processes()
+        self.destroyed = True
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def forget(self, session: LocalSession) -> None:
+        self._sessions.pop(session.name, None)
+
+
+class LocalSession(Session):
+    def __init__(
+        self,
+        sandbox: LocalSandbox,
+        name: str,
+        process: asyncio.subprocess.Process,
+        feed: bytes,
+        message_fd: int,
+        answer_fd: int,
+    ) -> None:
+        self.name = name
+        self.process = process
+        self._sandbox = sandbox
+        self._feed = feed
+        self._message_fd = message_fd
+        self._answer_fd = answer_fd
+        self._closed = False
+        fcntl.fcntl(message_fd, 1031, 1 << 20)  # F_SETPIPE_SZ: a whole message fits, so that writing never blocks
+        os.set_blocking(answer_fd, False)
+
+    async def call(
+        self,
+        message: bytes,
+        *,
+        timeout_s: float,
+        grace_s: float = 0.5,
+        output: OutputLimits = OutputLimits(),
+        on_output: OutputListener | None = None,
+    ) -> CommandResult:
+        if self._closed or self.process.returncode is not None:
+            await self.close()
+            raise SandboxError(f"session {self.name} is not open")
+        answer = asyncio.create_task(_answer(self._answer_fd))
+        window = _Window(self.process, output, on_output)
+        moved = self._sandbox.moved(message)
+        os.write(self._message_fd, b"%d\n%s" % (len(moved), moved))
+        if self._feed:
+            await _feed(self.process, self._feed, end=False)
+        ended = asyncio.create_task(self.process.wait())
+        result = await window.finish({answer, ended}, timeout_s, grace_s, answer)
+        if not result.alive:
+            await self.close()
+        return result
+
+    def cpu_s(self) -> float:
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._sandbox.forget(self)
+        await _kill(self.process)
+        os.close(self._message_fd)
+        os.close(self._answer_fd)
+        if self.process.stdin:
+            self.process.stdin.close()
+
+
+@dataclass
+class _Window:
+    """What one call or run saw: both streams, drained from its beginning to its end."""
+
+    process: asyncio.subprocess.Process
+    limits: OutputLimits
+    on_output: OutputListener | None
+    data: dict[str, bytearray] = field(default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()})
+    overflow: asyncio.Event = field(default_factory=asyncio.Event)
+    started: float = field(default_factory=time.monotonic)
+    drains: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in self.data:
+            self.drains.append(asyncio.create_task(self._drain(name)))
+
+    async def _drain(self, name: str) -> None:
+        stream = getattr(self.process, name)
+        while chunk := await stream.read(65536):
+            self.data[name] += chunk
+            if self.on_output:
+                self.on_output(name, chunk)
+            if sum(map(len, self.data.values())) > self.limits.stop_bytes:
+                self.overflow.set()
+
+    async def finish(
+        self,
+        ends: set[asyncio.Task[Any]],
+        timeout_s: float,
+        grace_s: float,
+        answer: asyncio.Task[bytes | None] | None = None,
+    ) -> CommandResult:
+        overflow = asyncio.create_task(self.overflow.wait())
+        waited = {*ends, overflow}
+        await asyncio.wait(waited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        ended = any(task.done() for task in ends)
+        ending = Ending.OVERFLOW if overflow.done() else Ending.MESSAGE if answer else Ending.EXITED
+        interrupted = False
+        if not ended:
+            ending = Ending.OVERFLOW if overflow.done() else Ending.TIMEOUT
+            _signal(self.process, signal.SIGINT)
+            await asyncio.wait(ends, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+            interrupted = bool(answer and answer.done() and answer.result() is not None)
+        message = await self._message(answer)
+        if message is None and ending is Ending.MESSAGE:
+            await asyncio.wait({asyncio.create_task(self.process.wait())}, timeout=grace_s)
+            ending = Ending.EXITED if self.process.returncode is not None else Ending.BAD_MESSAGE
+        alive = message is not None and self.process.returncode is None
+        if not alive:
+            await _kill(self.process)
+        await self._settle(alive)
+        for task in waited:
+            task.cancel()
+        await asyncio.gather(*waited, return_exceptions=True)
+        return self._result(ending, message, interrupted, alive)
+
+    async def _message(self, answer: asyncio.Task[bytes | None] | None) -> bytes | None:
+        return answer.result() if answer and answer.done() else None
+
+    async def _settle(self, alive: bool) -> None:
+        """All output written before the end counts; a live process's pipes are read until they are empty."""
+        if not alive:
+            await asyncio.wait(self.drains, timeout=0.5)
+        else:
+            for _ in range(3):
+                seen = sum(map(len, self.data.values()))
+                await asyncio.sleep(0)
+                while self._pending() or sum(map(len, self.data.values())) > seen:
+                    seen = sum(map(len, self.data.values()))
+                    await asyncio.sleep(0)
+        for task in self.drains:
+            task.cancel()
+        await asyncio.gather(*self.drains, return_exceptions=True)
+
+    def _pending(self) -> bool:
+        for fd in (1, 2):
+            transport = self.process._transport.get_pipe_transport(fd)  # type: ignore[attr-defined]
+            pipe = transport and transport.get_extra_info("pipe")
+            if not pipe or pipe.closed:
+                continue
+            buffer = bytearray(4)
+            fcntl.ioctl(pipe.fileno(), 0x541B, buffer)  # FIONREAD
+            if int.from_bytes(buffer, sys.byteorder):
+                return True
+        return False
+
+    def _result(self, ending: Ending, message: bytes | None, interrupted: bool, alive: bool) -> CommandResult:
+        code = self.process.returncode
+        return CommandResult(
+            ending=ending,
+            stdout=self._output("stdout"),
+            stderr=self._output("stderr"),
+            duration_s=time.monotonic() - self.started,
+            message=message,
+            exit_code=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
+            interrupted=interrupted,
+            alive=alive,
+        )
+
+    def _output(self, name: str) -> Output:
+        data, half = bytes(self.data[name]), self.limits.keep_bytes // 2
+        if len(data) <= 2 * half:
+            return Output(data, b"", len(data))
+        return Output(data[:half], data[-half:], len(data))
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes, *, end: bool = True) -> None:
+    assert process.stdin
+    try:
+        process.stdin.write(data)
+        await process.stdin.drain()
+        if end:
+            process.stdin.close()
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+
+
+async def _answer(fd: int) -> bytes | None:
+    """The next message on `fd`; None when it breaks the framing or ends."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    data = b""
+    loop.add_reader(fd, ready.set)
+    try:
+        while True:
+            await ready.wait()
+            ready.clear()
+            try:
+                chunk = os.read(fd, 1 << 20)
+            except BlockingIOError:
+                continue
+            data += chunk
+            head, newline, body = data.partition(b"\n")
+            if not chunk or (head and not head.isdigit()) or len(head) > 6:
+                return None
+            if newline and (int(head) > _MAX_MESSAGE or len(body) >= int(head)):
+                return body if len(body) == int(head) else None
+    finally:
+        loop.remove_reader(fd)
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    _signal(process, signal.SIGKILL)
+    await process.wait()

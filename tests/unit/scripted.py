@@ -1,0 +1,349 @@
+"""A runtime, an environment and a grader for tests of everything above them: the contracts, without containers.
+
+Actions are plain data; what takes time waits for an event of the test, so that no test sleeps:
+
+    {"type": "echo", "value": ...}        observes the value
+    {"type": "wait", "gate": "g"}         waits until the test opens gate "g" (counts how often it ran)
+    {"type": "print", "text": ..., "gate": "g"?}   streams output, then waits
+    {"type": "end"} {"type": "submit"} {"type": "score", "reward": r}
+    {"type": "oom"} {"type": "pids"} {"type": "die"} {"type": "die_oom"}
+    {"type": "fail"} {"type": "crash"} {"type": "nonsense"} {"type": "nan"}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any, ClassVar
+
+from environments.environment import Artifacts, Environment, EnvironmentSpec, JsonObject, StepContext, Transition
+from environments.tasks import GraderSpec, Task, TaskSet
+from envserver.grading.base import Grade, Grader, GradingError, SandboxFactory
+from envserver.runtimes.base import (
+    Capability,
+    Command,
+    CommandResult,
+    FileEntry,
+    OutputLimits,
+    OutputListener,
+    Runtime,
+    RuntimeUnavailableError,
+    Sandbox,
+    SandboxError,
+    SandboxFileError,
+    SandboxGoneError,
+    SandboxInfo,
+    SandboxSpec,
+    Session,
+    Usage,
+)
+from envserver_sdk.models import Outcome
+
+
+class ScriptedSandbox(Sandbox):
+    """Files are a dictionary; counters are set by the environment's actions."""
+
+    def __init__(self, runtime: ScriptedRuntime, sandbox_id: str, spec: SandboxSpec) -> None:
+        self.sandbox_id = sandbox_id
+        self.spec = spec
+        self.created_at = time.time()
+        self.files: dict[str, bytes] = {}
+        self.counted = Usage(cpu_s=0.0, memory_bytes=1000, memory_peak_bytes=2000, oom_kills=0, pids_denied=0)
+        self.dead = False
+        self.stopped = False
+        self._runtime = runtime
+
+    def _check(self) -> None:
+        if self.dead or self.sandbox_id not in self._runtime.sandboxes:
+            raise SandboxGoneError(f"{self.sandbox_id} has ended")
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        stdin: bytes = b"",
+        timeout_s: float,
+        grace_s: float = 0.5,
+        output: OutputLimits = OutputLimits(),
+        on_output: OutputListener | None = None,
+    ) -> CommandResult:
+        raise SandboxError("a scripted sandbox has no programs")
+
+    async def open_session(self, name: str, command: Command, *, feed: bytes = b"", pty: bool = False) -> Session:
+        raise SandboxError("a scripted sandbox has no programs")
+
+    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644, user: int = 1000) -> None:
+        self._check()
+        self._runtime.counts["write_file"] += 1
+        self.files[path] = data
+
+    async def read_file(self, path: str, *, max_bytes: int = 1 << 24, user: int = 1000) -> bytes:
+        self._check()
+        if path not in self.files:
+            raise SandboxFileError("not_found", path)
+        if len(self.files[path]) > max_bytes:
+            raise SandboxFileError("too_large", path)
+        return self.files[path]
+
+    async def list_files(
+        self, path: str, *, max_entries: int = 10_000, max_depth: int = 16, user: int = 1000
+    ) -> tuple[list[FileEntry], bool]:
+        self._check()
+        return [FileEntry(name, "file", len(data), 0o644) for name, data in sorted(self.files.items())], False
+
+    async def has_room(self, paths: Sequence[str], size_bytes: int = 0) -> bool:
+        self._check()
+        return True
+
+    async def stop_processes(self) -> int:
+        self._check()
+        self.stopped = True
+        return 0
+
+    def usage(self) -> Usage:
+        if self.sandbox_id not in self._runtime.sandboxes:
+            raise SandboxGoneError(f"{self.sandbox_id} has ended")
+        return self.counted
+
+    def mark_usage(self) -> None:
+        self._check()
+
+    @property
+    def gone(self) -> bool:
+        return self.dead or self.sandbox_id not in self._runtime.sandboxes
+
+    async def destroy(self) -> None:
+        await self._runtime.destroy(self.sandbox_id)
+
+
+class ScriptedRuntime(Runtime):
+    """Sandboxes are entries of a dictionary. `fail_creates` makes the next ones fail; `hold` makes them wait."""
+
+    name = "scripted"
+    capabilities: frozenset[Capability] = frozenset()
+
+    def __init__(self) -> None:
+        self.sandboxes: dict[str, ScriptedSandbox] = {}
+        self.counts: Counter[str] = Counter()
+        self.fail_creates: list[Exception] = []
+        self.hold: asyncio.Event | None = None
+        self.creating = asyncio.Event()
+        self.available = True
+        self.most = 0
+        self.empty = asyncio.Event()
+        self._ids = count(1)
+
+    async def create(self, spec: SandboxSpec) -> ScriptedSandbox:
+        self.counts["create"] += 1
+        self.creating.set()
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.fail_creates:
+            raise self.fail_creates.pop(0)
+        sandbox = ScriptedSandbox(self, f"sb{next(self._ids)}", spec)
+        self.sandboxes[sandbox.sandbox_id] = sandbox
+        self.most = max(self.most, len(self.sandboxes))
+        self.empty.clear()
+        return sandbox
+
+    async def list(self) -> list[SandboxInfo]:
+        if not self.available:
+            raise RuntimeUnavailableError("the launcher does not answer")
+        return [
+            SandboxInfo(s.sandbox_id, s.spec.image, s.spec.labels, s.created_at, s.created_at + s.spec.ttl_s, True)
+            for s in self.sandboxes.values()
+        ]
+
+    async def destroy(self, sandbox_id: str) -> None:
+        self.counts["destroy"] += 1
+        self.sandboxes.pop(sandbox_id, None)
+        if not self.sandboxes:
+            self.empty.set()
+
+    async def close(self) -> None:
+        self.counts["close"] += 1
+
+    def labelled(self, purpose: str) -> Sequence[ScriptedSandbox]:
+        return [s for s in self.sandboxes.values() if s.spec.labels.get("purpose") == purpose]
+
+
+class Gates:
+    """Events by name, opened by the test; and how often each was reached."""
+
+    def __init__(self) -> None:
+        self._open: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._reached: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.counts: Counter[str] = Counter()
+
+    def open(self, name: str) -> None:
+        self._open[name].set()
+
+    async def reached(self, name: str) -> None:
+        await self._reached[name].wait()
+
+    async def pass_through(self, name: str) -> None:
+        self.counts[name] += 1
+        self._reached[name].set()
+        await self._open[name].wait()
+
+
+GATES = Gates()
+"""Replaced for each test by the fixture `gates`."""
+
+
+class ScriptedTasks(TaskSet):
+    name = "letters"
+    version = "1"
+    touched = 0
+
+    def task_ids(self, split: str = "all") -> Sequence[str]:
+        if split != "all":
+            raise KeyError(split)
+        return ["a", "b", "c"]
+
+    def splits(self) -> Sequence[str]:
+        return ["all"]
+
+    def get(self, task_id: str) -> Task:
+        if task_id not in self.task_ids():
+            raise KeyError(task_id)
+        return Task(task_id, f"Say {task_id}.", GraderSpec("scripted", {"gold": task_id}), ("/workspace/answer",))
+
+
+class ScriptedEnvironment(Environment):
+    spec: ClassVar[EnvironmentSpec] = EnvironmentSpec(
+        name="scripted",
+        description="For tests.",
+        image="scripted",
+        action_schema={"type": "object"},
+        observation_schema={"type": "object"},
+        step_timeout_s=10.0,
+        max_step_timeout_s=60.0,
+        episode_timeout_s=600.0,
+        max_steps=5,
+    )
+    _sets: ClassVar[Mapping[str, TaskSet]] = {"letters": ScriptedTasks()}
+
+    @classmethod
+    def task_sets(cls) -> Mapping[str, TaskSet]:
+        return cls._sets
+
+    async def reset(
+        self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
+    ) -> tuple[JsonObject, JsonObject]:
+        if options.get("gate"):
+            await GATES.pass_through(options["gate"])
+        if set(options) - {"gate", "crash"}:
+            raise ValueError(f"unknown: {', '.join(sorted(options))}")
+        if options.get("crash"):
+            raise RuntimeError("/secret/path in a defect")
+        assert isinstance(sandbox, ScriptedSandbox)
+        self.sandbox = sandbox
+        return {"prompt": task.prompt}, {"greeting": "hello"}
+
+    async def step(self, action: Any, context: StepContext) -> Transition:
+        if not isinstance(action, dict) or not hasattr(self, f"do_{action.get('type')}"):
+            return Transition({"error": "unknown action"}, outcome=Outcome.FORMAT_ERROR)
+        GATES.counts["steps"] += 1
+        transition: Transition = await getattr(self, f"do_{action['type']}")(action, context)
+        return transition
+
+    async def do_echo(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({"value": action.get("value"), "timeout_s": context.timeout_s})
+
+    async def do_wait(self, action: JsonObject, context: StepContext) -> Transition:
+        await GATES.pass_through(action["gate"])
+        return Transition({"passed": action["gate"]})
+
+    async def do_print(self, action: JsonObject, context: StepContext) -> Transition:
+        for _ in range(action.get("times", 1)):
+            if context.on_output is not None:
+                context.on_output("stdout", action["text"].encode())
+        if "gate" in action:
+            await GATES.pass_through(action["gate"])
+        return Transition({"streamed": context.on_output is not None})
+
+    async def do_large(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({"text": "x" * action["size"]})
+
+    async def do_end(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({}, terminated=True)
+
+    async def do_submit(self, action: JsonObject, context: StepContext) -> Transition:
+        if "answer" in action:
+            self.sandbox.files["/workspace/answer"] = action["answer"].encode()
+        if "gate" in action:
+            await GATES.pass_through(action["gate"])
+        return Transition({"text": "submitted"}, submitted=True)
+
+    async def do_score(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({}, reward=float(action["reward"]))
+
+    async def do_oom(self, action: JsonObject, context: StepContext) -> Transition:
+        self.sandbox.counted = replace(self.sandbox.counted, oom_kills=1, cpu_s=0.5)
+        return Transition({}, outcome=Outcome.POLICY_TIMEOUT)
+
+    async def do_pids(self, action: JsonObject, context: StepContext) -> Transition:
+        self.sandbox.counted = replace(self.sandbox.counted, pids_denied=7)
+        return Transition({})
+
+    async def do_die(self, action: JsonObject, context: StepContext) -> Transition:
+        self.sandbox.dead = True
+        raise SandboxGoneError("the agent was killed")
+
+    async def do_die_oom(self, action: JsonObject, context: StepContext) -> Transition:
+        self.sandbox.counted = replace(self.sandbox.counted, oom_kills=1)
+        return await self.do_die(action, context)
+
+    async def do_fail(self, action: JsonObject, context: StepContext) -> Transition:
+        raise SandboxError("a wire came loose")
+
+    async def do_crash(self, action: JsonObject, context: StepContext) -> Transition:
+        raise RuntimeError("/secret/path in a defect")
+
+    async def do_nonsense(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({"text": "\ud800"})
+
+    async def do_nan(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({}, reward=float("nan"))
+
+    async def artifacts(self) -> Artifacts:
+        assert self.sandbox.stopped, "processes are stopped before artifacts are exported"
+        path = "/workspace/answer"
+        return Artifacts({path: self.sandbox.files[path]} if path in self.sandbox.files else {})
+
+
+class ScriptedGrader(Grader):
+    """1.0 for the task's own letter. `errors` are raised by the next gradings; `gate` makes them wait."""
+
+    kind = "scripted"
+
+    def __init__(self) -> None:
+        self.gradings = 0
+        self.errors: list[Exception] = []
+        self.gate: str | None = None
+
+    async def grade(self, task: Task, artifacts: Artifacts, make_sandbox: SandboxFactory) -> Grade:
+        self.gradings += 1
+        # Two at once, as a worker grading holds them: what two of these could deadlock over.
+        one = await make_sandbox(SandboxSpec(image="scripted"))
+        two = await make_sandbox(SandboxSpec(image="scripted"))
+        try:
+            if self.gate is not None:
+                await GATES.pass_through(self.gate)
+            if self.errors:
+                raise self.errors.pop(0)
+            right = artifacts.files.get("/workspace/answer") == task.grader.data["gold"].encode()
+            return Grade(1.0 if right else 0.0, {"tests": 1.0 if right else 0.0}, {"checked": 1})
+        finally:
+            await one.destroy()
+            await two.destroy()
+
+    def get(self, kind: str) -> Grader:
+        if kind != self.kind:
+            raise GradingError(kind)
+        return self

@@ -1,0 +1,212 @@
+"""The client against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from envserver.server import RunningServer
+from envserver_sdk import AsyncClient, AsyncEpisode, Timeouts
+from envserver_sdk.errors import (
+    CallTimeout,
+    ConnectionFailed,
+    EpisodeClosed,
+    EpisodeEnded,
+    FileProblem,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    Unauthorized,
+    WrongStepIndex,
+)
+from envserver_sdk.models import EpisodeState, StepResult
+from tests.unit.episodes.helpers import until
+from tests.unit.fixtures import MakeServer
+from tests.unit.scripted import Gates, ScriptedRuntime
+
+
+@pytest.fixture
+async def client(server: RunningServer) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(server.url) as client:
+        yield client
+
+
+async def test_an_episode_is_played_graded_and_closed(client: AsyncClient, runtime: ScriptedRuntime) -> None:
+    async with client.create("scripted", task="a", seed=4) as episode:
+        assert (episode.generation, episode.step_index) == (1, 0)
+        assert episode.observation == {"prompt": "Say a."}
+        assert (episode.info["task"], episode.info["seed"]) == ("a", 4)
+        step = await episode.step({"type": "echo", "value": [1, None]}, metadata={"policy": 3})
+        assert step.observation["value"] == [1, None]
+        assert (episode.step_index, episode.observation) == (1, step.observation)
+        last = await episode.step({"type": "submit", "answer": "a"})
+        assert (last.reward, last.done, last.trainable, last.outcome) == (1.0, True, True, "ok")
+        assert (await episode.grade()).reward == 1.0
+        with pytest.raises(EpisodeEnded):
+            await episode.step({"type": "echo"})
+    assert (await episode.status()).state is EpisodeState.CLOSED
+    with pytest.raises(EpisodeClosed):
+        await episode.step({"type": "echo"})
+    assert not runtime.sandboxes
+
+
+async def test_reset_goes_on_in_the_next_generation(client: AsyncClient) -> None:
+    async with client.create("scripted") as episode:
+        await episode.step({"type": "echo"})
+        started = await episode.reset(seed=9)
+        assert (started.generation, episode.generation, episode.step_index) == (2, 2, 0)
+        assert (await episode.step({"type": "echo"})).generation == 2
+
+
+async def test_another_client_attaches_and_goes_on(client: AsyncClient, server: RunningServer) -> None:
+    episode = await client.create("scripted")
+    await episode.step({"type": "echo"})
+    async with AsyncClient(server.url) as other:
+        attached = await other.attach(episode.episode_id)
+        assert (await attached.step({"type": "echo"})).step_index == 2
+    with pytest.raises(WrongStepIndex) as caught:
+        episode.step_index = 6
+        await episode.step({"type": "echo"})
+    assert caught.value.extra["expected"] == 3
+
+
+async def test_a_step_longer_than_one_wait_is_asked_for_again(server: RunningServer, gates: Gates) -> None:
+    async with AsyncClient(server.url, timeouts=Timeouts(wait_s=0.01)) as client:
+        episode = await client.create("scripted")
+        stepping = asyncio.ensure_future(episode.step({"type": "wait", "gate": "g"}))
+        await gates.reached("g")
+        asks = server.calls.get_step
+        asked = asyncio.Event()
+
+        async def get_step(*args: object) -> object:
+            asked.set()
+            return await asks(*args)  # type: ignore[arg-type]
+
+        server.calls.get_step = get_step  # type: ignore[method-assign, assignment]
+        await asked.wait()
+        gates.open("g")
+        assert (await stepping).observation == {"passed": "g"}
+
+
+async def test_a_step_that_timed_out_here_is_fetched_by_taking_it_again(server: RunningServer, gates: Gates) -> None:
+    async with AsyncClient(server.url, timeouts=Timeouts(step_s=0.05)) as client:
+        episode = await client.create("scripted")
+        with pytest.raises(CallTimeout):
+            await episode.step({"type": "wait", "gate": "g"})
+        gates.open("g")
+        assert (await episode.step({"type": "wait", "gate": "g"})).step_index == 1
+        assert gates.counts["g"] == 1
+
+
+async def test_output_is_streamed(client: AsyncClient) -> None:
+    episode = await client.create("scripted")
+    output: list[tuple[str, str]] = []
+    action = {"type": "print", "text": "zwölf", "times": 3}
+    await episode.step(action, on_output=lambda stream, text: output.append((stream, text)))
+    assert output == [("stdout", "zwölf")] * 3
+
+
+async def test_a_batch_steps_many_and_reports_each(server: RunningServer, gates: Gates) -> None:
+    async with AsyncClient(server.url) as client:
+        good, ended = await client.create("scripted"), await client.create("scripted")
+        await ended.step({"type": "end"})
+        results = await client.batch_step([(good, {"type": "echo"}), (ended, {"type": "echo"})])
+        assert isinstance(results[0], StepResult)
+        assert isinstance(results[1], EpisodeEnded)
+        assert good.step_index == 1
+
+
+async def test_files_environments_and_lists(client: AsyncClient) -> None:
+    episode = await client.create("scripted")
+    await episode.write_file("/workspace/f", b"\0\xff")
+    assert await episode.read_file("/workspace/f") == b"\0\xff"
+    with pytest.raises(FileProblem) as caught:
+        await episode.read_file("/workspace/none")
+    assert caught.value.extra["reason"] == "not_found"
+    assert (await client.environments()).environments == ["scripted"]
+    assert (await client.environment("scripted")).max_steps == 5
+    assert len((await client.tasks("scripted", limit=2)).tasks) == 2
+    assert len((await client.list(state=EpisodeState.LIVE)).episodes) == 1
+    assert (await client.health()).status == "ok"
+
+
+async def test_problems_are_the_classes_of_the_table(client: AsyncClient) -> None:
+    with pytest.raises(NotFound):
+        await client.create("none")
+    with pytest.raises(NotFound):
+        await client.get("ep_none")
+    with pytest.raises(InvalidRequest):
+        await client.create("scripted", limits={"pids": 1})
+
+
+async def test_a_full_node_is_asked_again_when_it_says_so_within_a_budget(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from envserver.episodes.admission import Admission
+
+    monkeypatch.setattr(Admission, "retry_after_s", lambda *_: 0.01)
+    server = await make_server(max_episodes=1, queue_length=0)
+    async with AsyncClient(server.url, timeouts=Timeouts(create_s=10)) as client:
+        first = await client.create("scripted")
+        refused = server.calls.metrics.problems.labels("overloaded")
+        waiting = asyncio.ensure_future(_create(client))
+        await until(lambda: refused._value.get() >= 2)
+        await first.close()
+        assert (await waiting).step_index == 0
+    monkeypatch.setattr(Admission, "retry_after_s", lambda *_: 30.0)
+    async with AsyncClient(server.url, timeouts=Timeouts(create_s=20)) as client:  # less than it would have to wait
+        with pytest.raises(Overloaded) as caught:
+            await client.create("scripted")
+        assert caught.value.extra["queue_position"] == 1
+
+
+async def _create(client: AsyncClient) -> AsyncEpisode:
+    return await client.create("scripted")
+
+
+async def test_a_missing_key_fails_at_once(make_server: MakeServer) -> None:
+    server = await make_server(api_key="env_k_123")
+    async with AsyncClient(server.url) as client:
+        with pytest.raises(Unauthorized):
+            await asyncio.wait_for(_create(client), 5)
+        with pytest.raises(Unauthorized):
+            await client.environments()
+    async with AsyncClient(server.url, "env_k_123") as client:
+        await client.create("scripted")
+
+
+async def test_an_action_that_is_too_large_is_refused_and_spoils_nothing(make_server: MakeServer) -> None:
+    server = await make_server(max_body_bytes=10_000)
+    async with AsyncClient(server.url) as client:
+        episode, other = await client.create("scripted"), await client.create("scripted")
+        with pytest.raises(PayloadTooLarge):
+            await asyncio.wait_for(episode.step({"type": "echo", "value": "x" * 20_000}), 5)
+        assert (await other.step({"type": "echo"})).step_index == 1
+        assert (await episode.step({"type": "echo"})).step_index == 1
+
+
+async def test_nobody_there_fails_within_its_budget() -> None:
+    async with AsyncClient("http://127.0.0.1:9", timeouts=Timeouts(reconnect_s=0.05)) as client:
+        with pytest.raises(ConnectionFailed):
+            await client.create("scripted")
+        with pytest.raises(ConnectionFailed):
+            await client.health()
+    with pytest.raises(ConnectionFailed):
+        await client.create("scripted")
+
+
+async def test_a_hundred_episodes_share_one_connection(client: AsyncClient, server: RunningServer) -> None:
+    episodes = await asyncio.gather(*(_create(client) for _ in range(100)))
+    for _ in range(3):
+        await asyncio.gather(*(episode.step({"type": "echo"}) for episode in episodes))
+    assert all(episode.step_index == 3 for episode in episodes)
+    assert len(server._uvicorn.server_state.connections) == 1
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
+def test_no_time_out_is_infinite(seconds: float) -> None:
+    with pytest.raises(ValueError, match="positive and finite"):
+        Timeouts(step_s=seconds)
