@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from envserver.launcher import btrfs, bundle, cgroups, idmap
+from envserver.launcher.crun import SandboxFailedError
 from envserver.launcher.sandboxes import (
-    SandboxFailedError,
     SandboxMaker,
     SandboxRecord,
     SandboxRequest,

@@ -14,10 +14,8 @@ import contextlib
 import json
 import logging
 import os
-import select
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -26,19 +24,16 @@ from pathlib import Path
 from typing import Any
 
 from envserver.launcher import btrfs, bundle, cgroups, idmap, syscalls
+from envserver.launcher.crun import Crun, SandboxFailedError
 from envserver.launcher.images import ImageStore
+from envserver.launcher.processes import kill_and_wait, started_ticks
 from envserver.launcher.protocol import SANDBOX_DIRECTORY
 
 log = logging.getLogger("envserver.launcher")
 
-CRUN_TIMEOUT_S = 20.0
 _KILL_TIMEOUT_S = 10.0
 _USER = 1000
 _MOUNT_POINTS = ("lower", "upper", "root")
-
-
-class SandboxFailedError(Exception):
-    """crun, CRIU or the kernel refused; the message says what."""
 
 
 class DiskReserveError(Exception):
@@ -105,6 +100,7 @@ class SandboxMaker:
     ) -> None:
         self.node, self.paths, self.images = node, paths, images
         self._server_uid, self._server_gid, self._reserve_bytes = server_uid, server_gid, reserve_bytes
+        self.crun = Crun(paths.crun, paths.work / "errors")
         self._namespaces = idmap.UserNamespaces()
         self._ranges = idmap.RangePool()
         self._live: dict[str, SandboxRecord] = {}
@@ -230,38 +226,6 @@ class SandboxMaker:
         directory = self.paths.bundle(sandbox_id)
         self.crun("run", "--detach", "--bundle", str(directory), "--pid-file", str(directory / "pid"), sandbox_id)
 
-    def crun(self, *arguments: str) -> None:
-        """Run crun; it inherits nothing to write to, since the container would keep it open.
-
-        Raises: SandboxFailedError with what it logged.
-        """
-        errors = self.paths.work / "errors" / str(threading.get_native_id())
-        errors.unlink(missing_ok=True)
-        command = [
-            "crun",
-            "--root",
-            str(self.paths.crun),
-            "--cgroup-manager",
-            "cgroupfs",
-            "--log",
-            str(errors),
-            *arguments,
-        ]
-        null = subprocess.DEVNULL
-        with subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True) as process:
-            status = None
-            try:
-                if _wait_for_end(process.pid, CRUN_TIMEOUT_S):
-                    status = process.wait()
-            finally:
-                if status != 0:  # with its CRIU, which would go on, and freeze the group once more
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-            status = process.wait()
-        if status != 0:
-            message = errors.read_text(errors="replace")[-2000:].strip() if errors.exists() else "no message"
-            raise SandboxFailedError(f"crun {arguments[0]}: status {status}: {message}")
-
     def _record(self, sandbox_id: str, index: int, agent: str, cgroup: str, request: SandboxRequest) -> SandboxRecord:
         pid = int((self.paths.bundle(sandbox_id) / "pid").read_text())
         now = time.time()
@@ -272,7 +236,7 @@ class SandboxMaker:
             range_index=index,
             cgroup=cgroup,
             pid=pid,
-            started_ticks=_started_ticks(pid),
+            started_ticks=started_ticks(pid),
             created_at=now,
             deadline=now + request.ttl_s,
             limits=request.limits,
@@ -302,7 +266,7 @@ class SandboxMaker:
     def adopt(self) -> list[str]:
         """After a restart: take over what runs, remove what is left of the rest. Returns the adopted ids."""
         adopted = []
-        self._end_stray_crun()
+        self.crun.end_strays()
         for file in sorted((self.paths.work / "bundles").glob("*/sandbox.json")):
             fields = json.loads(file.read_text())
             record = SandboxRecord(**{**fields, "limits": bundle.BundleLimits(**fields["limits"])})
@@ -313,20 +277,6 @@ class SandboxMaker:
                 adopted.append(record.sandbox_id)
         self._remove_orphans()
         return adopted
-
-    def _end_stray_crun(self) -> None:
-        """Of a launcher that was killed: what it was making has no record, what it was dumping should live on."""
-        command = ["crun", "--root", str(self.paths.crun)]
-        for entry in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                arguments = entry.read_text(errors="replace").split("\0")
-                if arguments[: len(command)] != command:
-                    continue
-                pid = int(entry.parent.name)
-                if "checkpoint" in arguments:
-                    _wait_for_end(pid, CRUN_TIMEOUT_S)
-                else:
-                    _kill_and_wait(pid, time.monotonic() + _KILL_TIMEOUT_S)
 
     def _remove_orphans(self) -> None:
         known = set(self._live)
@@ -380,7 +330,7 @@ class SandboxMaker:
             cgroups.thaw(cgroup)  # a frozen process does not die
         deadline = time.monotonic() + _KILL_TIMEOUT_S
         while pids := cgroups.processes(cgroup):
-            _kill_and_wait(pids[0] if len(pids) == 1 else min(pids), deadline)
+            kill_and_wait(pids[0] if len(pids) == 1 else min(pids), deadline)
             for pid in cgroups.processes(cgroup):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -390,35 +340,9 @@ class SandboxMaker:
         shutil.rmtree(self.paths.crun / sandbox_id, ignore_errors=True)
 
 
-def _kill_and_wait(pid: int, deadline: float) -> None:
-    """SIGKILL, then wait for the end: the death of PID 1 takes its whole pid namespace along."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-        _wait_for_end(pid, max(0.0, min(1.0, deadline - time.monotonic())))
-
-
-def _wait_for_end(pid: int, timeout_s: float) -> bool:
-    """Whether the process ended in time. `Popen.wait(timeout)` would sleep in steps that grow to 50 ms.
-
-    Raises: ProcessLookupError when there is none.
-    """
-    fd = os.pidfd_open(pid)
-    try:
-        ended = select.poll()  # select(2) stops at descriptor 1024
-        ended.register(fd, select.POLLIN)
-        return bool(ended.poll(timeout_s * 1000))
-    finally:
-        os.close(fd)
-
-
-def _started_ticks(pid: int) -> int:
-    # Fields are counted after the command's closing parenthesis: a name may hold spaces. The 22nd field.
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-
-
 def is_running(record: SandboxRecord) -> bool:
     try:
-        return _started_ticks(record.pid) == record.started_ticks
+        return started_ticks(record.pid) == record.started_ticks
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -21,10 +21,10 @@ from typing import Any
 from envserver.launcher import bundle, idmap, logs, node, protocol
 from envserver.launcher.archives import ImageError
 from envserver.launcher.checkpoints import Checkpoints
+from envserver.launcher.crun import SandboxFailedError
 from envserver.launcher.images import ImageStore
 from envserver.launcher.sandboxes import (
     DiskReserveError,
-    SandboxFailedError,
     SandboxMaker,
     SandboxRecord,
     SandboxRequest,

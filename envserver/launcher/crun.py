@@ -1,0 +1,64 @@
+"""Running crun: bounded in time, gone without a trace when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from envserver.launcher.processes import kill_and_wait, kill_process_group, wait_for_end
+
+TIMEOUT_S = 20.0
+_KILL_TIMEOUT_S = 10.0
+
+
+class SandboxFailedError(Exception):
+    """crun, CRIU or the kernel refused; the message says what."""
+
+
+class Crun:
+    """crun with its state in `root`, and what it logs in `errors`."""
+
+    def __init__(self, root: Path, errors: Path) -> None:
+        self.root, self._errors = root, errors
+
+    def __call__(self, *arguments: str) -> None:
+        """Run it; it inherits nothing to write to, since the container would keep that open.
+
+        Raises: SandboxFailedError with what it logged. Nothing of it runs any more then.
+        """
+        errors = self._errors / str(threading.get_native_id())
+        errors.unlink(missing_ok=True)
+        command = [*self._command(), "--cgroup-manager", "cgroupfs", "--log", str(errors), *arguments]
+        null = subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True) as process:
+            status = None
+            try:
+                if wait_for_end(process.pid, TIMEOUT_S):
+                    status = process.wait()
+            finally:
+                if status != 0:  # with its CRIU, which would go on, and freeze the group once more
+                    kill_process_group(process.pid, _KILL_TIMEOUT_S)
+            status = process.wait()
+        if status != 0:
+            message = errors.read_text(errors="replace")[-2000:].strip() if errors.exists() else "no message"
+            raise SandboxFailedError(f"crun {arguments[0]}: status {status}: {message}")
+
+    def _command(self) -> list[str]:
+        return ["crun", "--root", str(self.root)]
+
+    def end_strays(self) -> None:
+        """Of a launcher that was killed: what it was making has no record, what it was dumping should live on."""
+        command = self._command()
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                arguments = entry.read_text(errors="replace").split("\0")
+                if arguments[: len(command)] != command:
+                    continue
+                pid = int(entry.parent.name)
+                if "checkpoint" in arguments:
+                    wait_for_end(pid, TIMEOUT_S)
+                else:
+                    kill_and_wait(pid, time.monotonic() + _KILL_TIMEOUT_S)
