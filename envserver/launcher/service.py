@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
 import socket
 import struct
 import threading
@@ -18,18 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from envserver.launcher import bundle, idmap, logs, node, protocol
+from envserver.launcher import bundle, idmap, logs, node, protocol, requests
 from envserver.launcher.archives import ImageError
 from envserver.launcher.checkpoints import Checkpoints
 from envserver.launcher.crun import SandboxFailedError
 from envserver.launcher.images import ImageStore
-from envserver.launcher.sandboxes import (
-    DiskReserveError,
-    SandboxMaker,
-    SandboxRecord,
-    SandboxRequest,
-    is_running,
-)
+from envserver.launcher.requests import RequestError
+from envserver.launcher.sandboxes import DiskReserveError, SandboxMaker, SandboxRecord, is_running
 
 log = logging.getLogger("envserver.launcher")
 
@@ -37,60 +31,6 @@ _PEER = struct.Struct("3i")
 _REAP_INTERVAL_S = 5.0
 _CLIENTS_MAX = 256
 _PREPARED_RANGES = 64
-_IDENTIFIER = re.compile(r"[0-9a-f]{16}")
-
-
-class RequestError(Exception):
-    """A refused request: a code of `protocol` and a message."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def _number(value: Any, name: str, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise RequestError(protocol.ERROR_REQUEST, f"{name} is {value!r}, must be a number from {low} to {high}")
-    return value
-
-
-def _text(value: Any, name: str, limit: int = 512) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= limit:
-        raise RequestError(protocol.ERROR_REQUEST, f"{name} must be a string of 1 to {limit} characters")
-    return value
-
-
-def _identifier(value: Any, name: str) -> str:
-    """An id that the launcher has given out. It becomes part of paths: nothing else may pass."""
-    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
-        raise RequestError(protocol.ERROR_REQUEST, f"{name} must be 16 hexadecimal digits")
-    return value
-
-
-def _labels(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or len(value) > 32:
-        raise RequestError(protocol.ERROR_REQUEST, "labels must be an object of at most 32 strings")
-    return {_text(k, "label"): v if v == "" else _text(v, f"label {k}") for k, v in value.items()}
-
-
-def _sandbox_request(fields: dict[str, Any]) -> SandboxRequest:
-    limits = fields.get("limits")
-    if not isinstance(limits, dict):
-        raise RequestError(protocol.ERROR_REQUEST, "limits must be an object")
-    memory = int(_number(limits.get("memory_bytes"), "memory_bytes", 32 << 20, 1 << 40))
-    return SandboxRequest(
-        image=_text(fields.get("image"), "image"),
-        limits=bundle.BundleLimits(
-            memory_bytes=memory,
-            cpus=_number(limits.get("cpus"), "cpus", 0.05, 256),
-            pids=int(_number(limits.get("pids"), "pids", 8, 32768)),
-            shm_bytes=int(_number(limits.get("shm_bytes"), "shm_bytes", 64 << 10, memory * 2 // 5)),
-            nofile=int(_number(limits.get("nofile"), "nofile", 32, 65536)),
-        ),
-        disk_bytes=int(_number(limits.get("disk_bytes"), "disk_bytes", 8 << 20, 1 << 40)),
-        labels=_labels(fields.get("labels", {})),
-        ttl_s=_number(fields.get("ttl_s"), "ttl_s", 1, 30 * 24 * 3600),
-    )
 
 
 def _describe(record: SandboxRecord) -> dict[str, Any]:
@@ -255,10 +195,10 @@ class Service:
         raise RequestError(protocol.ERROR_REQUEST, f"unknown operation {request.get('op')!r}")
 
     def _create(self, request: dict[str, Any]) -> dict[str, Any]:
-        return _describe(self._maker.create(_sandbox_request(request)))
+        return _describe(self._maker.create(requests.sandbox_request(request)))
 
     def _destroy(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"destroyed": self._maker.destroy(_text(request.get("sandbox_id"), "sandbox_id"))}
+        return {"destroyed": self._maker.destroy(requests.text(request.get("sandbox_id"), "sandbox_id"))}
 
     def _list(self, _request: dict[str, Any]) -> dict[str, Any]:
         return {"sandboxes": [_describe(record) for record in self._maker.records()]}
@@ -269,25 +209,25 @@ class Service:
     def _import_image(self, connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
         name = request.get("name")
         with connection.makefile("rb") as archive:
-            image = self._images.load(archive, None if name is None else _text(name, "name"))
+            image = self._images.load(archive, None if name is None else requests.text(name, "name"))
         return asdict(image)
 
     def _checkpoint(self, request: dict[str, Any]) -> dict[str, Any]:
-        sandbox = self._maker.get(_text(request.get("sandbox_id"), "sandbox_id"))
+        sandbox = self._maker.get(requests.text(request.get("sandbox_id"), "sandbox_id"))
         if sandbox is None:
             raise RequestError(protocol.ERROR_UNKNOWN_SANDBOX, f"no sandbox {request['sandbox_id']!r}")
         record = self._checkpoints.create(sandbox)
         return {"checkpoint_id": record.checkpoint_id, "bytes": record.bytes, "pause_ms": record.pause_ms}
 
     def _restore(self, request: dict[str, Any]) -> dict[str, Any]:
-        checkpoint = self._checkpoints.get(_identifier(request.get("checkpoint_id"), "checkpoint_id"))
+        checkpoint = self._checkpoints.get(requests.identifier(request.get("checkpoint_id"), "checkpoint_id"))
         if checkpoint is None:
             raise RequestError(protocol.ERROR_REQUEST, f"no checkpoint {request['checkpoint_id']!r}")
-        ttl_s = _number(request.get("ttl_s"), "ttl_s", 1, 30 * 24 * 3600)
-        return _describe(self._checkpoints.restore(checkpoint, _labels(request.get("labels", {})), ttl_s))
+        ttl_s = requests.number(request.get("ttl_s"), "ttl_s", 1, 30 * 24 * 3600)
+        return _describe(self._checkpoints.restore(checkpoint, requests.labels(request.get("labels", {})), ttl_s))
 
     def _destroy_checkpoint(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._checkpoints.destroy(_identifier(request.get("checkpoint_id"), "checkpoint_id"))
+        self._checkpoints.destroy(requests.identifier(request.get("checkpoint_id"), "checkpoint_id"))
         return {}
 
     def _health(self, _request: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envserver.launcher import protocol, service
-from envserver.launcher.service import RequestError
+from envserver.launcher import protocol, requests
+from envserver.launcher.requests import RequestError
 
 GOOD: dict[str, Any] = {
     "image": "code",
@@ -42,13 +42,13 @@ def with_limit(name: str, value: Any) -> dict[str, Any]:
 
 def refused(fields: dict[str, Any]) -> str:
     with pytest.raises(RequestError) as refusal:
-        service._sandbox_request(fields)
+        requests.sandbox_request(fields)
     assert refusal.value.code == protocol.ERROR_REQUEST
     return str(refusal.value)
 
 
 def test_a_good_request_passes_unchanged() -> None:
-    request = service._sandbox_request(GOOD)
+    request = requests.sandbox_request(GOOD)
     assert (request.image, request.labels, request.ttl_s) == ("code", GOOD["labels"], 60)
     assert (request.limits.cpus, request.limits.pids, request.disk_bytes) == (0.5, 64, 1 << 26)
 
@@ -58,9 +58,9 @@ def test_a_limit_passes_at_its_bounds_and_is_refused_beyond(name: str) -> None:
     low, high = BOUNDS[name]
     for value in (low, high):
         if name == "memory_bytes":  # shared memory must fit
-            service._sandbox_request({**GOOD, "limits": {**GOOD["limits"], name: value, "shm_bytes": 64 << 10}})
+            requests.sandbox_request({**GOOD, "limits": {**GOOD["limits"], name: value, "shm_bytes": 64 << 10}})
         else:
-            service._sandbox_request(with_limit(name, value))
+            requests.sandbox_request(with_limit(name, value))
     for value in (low - 1, high + 1, 0, -1):
         assert name in refused(with_limit(name, value))
 
@@ -94,7 +94,7 @@ def test_a_field_that_is_wrong_is_named(name: str, value: Any) -> None:
 
 def test_a_request_cannot_choose_what_is_mounted_or_run() -> None:
     more = {"mounts": [{"source": "/"}], "capabilities": ["CAP_SYS_ADMIN"], "agent": "/bin/sh", "range_index": 0}
-    assert service._sandbox_request({**GOOD, **more}) == service._sandbox_request(GOOD)
+    assert requests.sandbox_request({**GOOD, **more}) == requests.sandbox_request(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_a_request_cannot_choose_what_is_mounted_or_run() -> None:
 )  # fmt: skip
 def test_an_id_that_the_launcher_never_gave_out_cannot_become_a_path(value: Any) -> None:
     with pytest.raises(RequestError, match="16 hexadecimal digits"):
-        service._identifier(value, "checkpoint_id")
+        requests.identifier(value, "checkpoint_id")
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5))
 def test_any_value_of_a_field_passes_or_is_refused(value: Any) -> None:
     for fields in ({**GOOD, "image": value}, {**GOOD, "labels": value}, with_limit("pids", value)):
         try:
-            service._sandbox_request(fields)
+            requests.sandbox_request(fields)
         except RequestError as error:
             assert error.code == protocol.ERROR_REQUEST
