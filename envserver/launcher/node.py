@@ -11,7 +11,7 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from envserver.launcher import btrfs, bundle, cgroups, syscalls
+from envserver.launcher import btrfs, bundle, cgroups, root, syscalls
 from envserver.launcher.protocol import SANDBOX_DIRECTORY, SOCKET_NAME
 from envserver.launcher.sandboxes import Paths
 
@@ -30,6 +30,12 @@ class NodeConfig:
     run: Path = Path("/run/envserver")
     """Sockets; shared with the server."""
     agent: Path = Path("/usr/lib/envserver/agent")
+    docker_socket: Path = Path("/var/run/docker.sock")
+    """Of a Docker Engine; none need be there."""
+    engine_run: Path | None = None
+    """`run` as the Engine sees it, whose paths are the host's; default: the same path."""
+    oci_runtime: str | None = None
+    """One that the Engine knows by name; default: its own choice."""
     server_uid: int = 990
     server_gid: int = 990
     layers_bytes: int = 16 * GIB
@@ -49,8 +55,10 @@ class NodeConfig:
 def prepare(config: NodeConfig) -> Paths:
     """Make the directories and mounts. Raises: OSError, with a message fit for an operator."""
     _raise_open_files()
+    root.leave_fuse()
     _unmask_proc()
     _hide_hybrid_cgroups()
+    cgroups.favor_changes()
     cgroups.prepare(config.name)
     for directory in (config.data, config.run, config.run / SANDBOX_DIRECTORY, config.data / "checkpoints"):
         directory.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,14 @@ def umount(target: Path, flags: int = MNT_DETACH) -> None:
     _check(_libc.umount2(bytes(target), flags), f"umount {target}")
 
 
+def pivot_root(new_root: Path) -> None:
+    """pivot_root(2) of the whole mount namespace to a mount, and away with the old root."""
+    os.chdir(new_root)
+    _check(_libc.pivot_root(b".", b"."), f"pivot_root {new_root}")
+    umount(Path())
+    os.chdir("/")
+
+
 def mount_points() -> list[str]:
     """Of this process's mount namespace, in the order in which they were mounted."""
     return [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
