@@ -39,6 +39,10 @@ class Portal:
     def closed(self) -> bool:
         return self._closed
 
+    def inside(self) -> bool:
+        """Whether the calling thread is this portal's own, which cannot wait for itself."""
+        return threading.current_thread() is self._thread
+
     def close(self) -> None:
         """Stop the thread. Idempotent."""
         with self._lock:
