@@ -22,7 +22,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 up: images
-	$(BIN)/envserver precheck --project $(PROJECT)
+	$(BIN)/envserver doctor --for up --project $(PROJECT)
 	$(COMPOSE) up -d
 	$(BIN)/envserver images sync --project $(PROJECT)
 	$(BIN)/envserver health --url $(URL) --wait-s 60
@@ -31,7 +31,7 @@ down: setup
 	$(COMPOSE) down
 
 bench: up
-	$(BIN)/python -m benchmarks.bench --url $(URL)
+	$(BIN)/envserver bench --url $(URL)
 
 images: setup
 	$(BIN)/envserver images build

@@ -104,21 +104,23 @@ async def step_over_websocket(client: AsyncClient, sizes: Sizes) -> list[Figure]
     return figures
 
 
-async def step_over_http(client: AsyncClient, sizes: Sizes) -> list[Figure]:
+async def step_over_http(client: AsyncClient, sizes: Sizes, api_key: str | None = None) -> list[Figure]:
     """With the standard library's client on one kept connection: the server's cost, not a client's."""
     async with client.create("code", task="HumanEval/0") as episode:
-        samples = await asyncio.to_thread(_http_steps, client.url, episode.episode_id, min(sizes.steps, 150))
+        count = min(sizes.steps, 150)
+        samples = await asyncio.to_thread(_http_steps, client.url, episode.episode_id, count, api_key)
     return [Figure("step over HTTP: true in bash", "p50 ≤ 6 ms", summarise(samples[1:]))]
 
 
-def _http_steps(url: str, episode_id: str, count: int) -> list[float]:
+def _http_steps(url: str, episode_id: str, count: int, api_key: str | None) -> list[float]:
     parts = urllib.parse.urlsplit(url)
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {api_key}"} if api_key else {})}
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
     samples = []
     for index in range(1, count + 1):
         body = json.dumps({"action": TRUE, "step_index": index})
         began = time.perf_counter()
-        connection.request("POST", f"/v1/episodes/{episode_id}/step", body, {"Content-Type": "application/json"})
+        connection.request("POST", f"/v1/episodes/{episode_id}/step", body, headers)
         response = connection.getresponse()
         content = response.read()
         samples.append(time.perf_counter() - began)
@@ -227,13 +229,14 @@ def beside_us(sizes: Sizes) -> list[Figure]:
     return figures
 
 
-async def measure(url: str, sizes: Sizes) -> list[Figure]:
+async def measure(url: str, sizes: Sizes, api_key: str | None = None) -> list[Figure]:
     """Every figure, one after another: they would disturb each other."""
     figures: list[Figure] = []
-    async with AsyncClient(url) as client:
+    async with AsyncClient(url, api_key) as client:
         async with client.create("code", task="HumanEval/0") as episode:  # imports, connections, task data
             await episode.step(SUM)
-        for part in (cold_start, step_over_websocket, step_over_http, throughput, churn, idle_memory):
+        over_http = partial(step_over_http, api_key=api_key)
+        for part in (cold_start, step_over_websocket, over_http, throughput, churn, idle_memory):
             figures += await part(client, sizes)
     return figures
 
@@ -257,15 +260,19 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="few rounds: shows that it works, not how fast")
     parser.add_argument("--json", type=Path, help="also write the JSON here")
     arguments = parser.parse_args()
-    sizes = SHORT if arguments.short else Sizes()
-    figures = beside_us(sizes) + asyncio.run(measure(arguments.url, sizes))
+    document, figures = run(arguments.url, SHORT if arguments.short else Sizes())
     report(figures)
-    machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()[0]}
-    document = json.dumps({"machine": machine, "figures": [figure.as_dict() for figure in figures]})
     if arguments.json:
         arguments.json.write_text(document)
     print(document)
     return 0
+
+
+def run(url: str, sizes: Sizes, api_key: str | None = None) -> tuple[str, list[Figure]]:
+    """Measure everything: the JSON document, on one line, and what it was made from."""
+    figures = beside_us(sizes) + asyncio.run(measure(url, sizes, api_key))
+    machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()[0]}
+    return json.dumps({"machine": machine, "figures": [figure.as_dict() for figure in figures]}), figures
 
 
 if __name__ == "__main__":

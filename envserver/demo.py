@@ -6,9 +6,11 @@ corrects it and submits. In the last episode it submits its wrong draft, so that
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +18,6 @@ from rich.table import Table
 
 from environments.code.humaneval import SOLUTION, problems
 from envserver_sdk import Client, Timeouts
-from envserver_sdk.errors import EnvserverClientError
 
 TASKS = ("HumanEval/0", "HumanEval/32", "HumanEval/95", "HumanEval/129", "HumanEval/2")
 _WIDTH = 76
@@ -100,21 +101,22 @@ def _table(results: list[Played]) -> Table:
     return table
 
 
-def play(url: str) -> int:
-    """Play, print, and return an exit status: 0 when each episode earned what it should have."""
-    console = Console(width=160)
+def play(url: str, api_key: str | None = None, *, as_json: bool = False) -> int:
+    """Play, print, and return an exit status: 0 when each episode earned what it should have, else 1.
+
+    Raises: EnvserverClientError.
+    """
+    console = Console(width=160, quiet=as_json)
     results = []
-    try:
-        with Client(url, timeouts=Timeouts(reconnect_s=RECONNECT_S)) as client:
-            for number, task in enumerate(TASKS, 1):
-                results.append(_play_one(client, console, task, honest=number < len(TASKS)))
-    except EnvserverClientError as error:
-        console.print(f"[red]{error}[/red]\nIs a node running at {url}? `make up` starts one.")
-        return 1
+    with Client(url, api_key, timeouts=Timeouts(reconnect_s=RECONNECT_S)) as client:
+        for number, task in enumerate(TASKS, 1):
+            results.append(_play_one(client, console, task, honest=number < len(TASKS)))
     console.print()
     console.print(_table(results))
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(played) for played in results]) + "\n")
     expected = [1.0] * (len(TASKS) - 1) + [0.0]
     if [played.reward for played in results] != expected:
-        console.print(f"[red]unexpected rewards: {[played.reward for played in results]}[/red]")
+        sys.stderr.write(f"unexpected rewards: {[played.reward for played in results]}\n")
         return 1
     return 0

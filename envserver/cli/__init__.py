@@ -7,19 +7,34 @@ line and an exit status, see `problems`.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 import typer
 
-from envserver.cli import images, node, play
+from envserver.cli import doctor, episodes, images, node, play, tasks, top
+from envserver.cli.problems import explain
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 # Commands of their own.
 app.add_typer(node.app)
+app.add_typer(doctor.app)
 app.add_typer(play.app)
+app.add_typer(top.app)
 # Groups of commands under a name.
+app.add_typer(episodes.app, name="episodes")
+app.add_typer(tasks.app, name="tasks")
 app.add_typer(images.app, name="images")
 
 
-def main() -> None:
-    """Entry point of the `envserver` program."""
-    app()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the `envserver` program; the process's own arguments unless told others."""
+    try:
+        app(args=arguments)
+    except Exception as error:
+        problem = explain(error)
+        if problem is None:
+            raise
+        typer.echo(f"envserver: {problem}", err=True)
+        sys.exit(problem.status)

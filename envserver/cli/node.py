@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from envserver.cli.options import DEFAULT_PROJECT, DEFAULT_RUN, DEFAULT_URL, Project, RunDirectory, Url
-from envserver.cli.problems import failed
+from envserver.cli.options import DEFAULT_RUN, DEFAULT_URL, AsJson, RunDirectory, Url
+from envserver.cli.problems import NODE_REMEDY, CommandError, Exit
 
 GIB = 1 << 30
 app = typer.Typer()
@@ -32,7 +32,8 @@ def serve(run: RunDirectory = DEFAULT_RUN) -> None:
     try:
         config = ServerConfig()
     except ValidationError as error:
-        raise failed(ValueError("; ".join(entry["msg"] for entry in error.errors()))) from None
+        reasons = (f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}".lstrip(": ") for entry in error.errors())
+        raise CommandError("; ".join(reasons), Exit.USAGE) from None
     run_server(config, make_runtime)
 
 
@@ -78,28 +79,22 @@ def health(
     launcher_only: Annotated[bool, typer.Option("--launcher", help="Ask the launcher, not the server.")] = False,
     run: RunDirectory = DEFAULT_RUN,
     wait_s: Annotated[float, typer.Option(help="Ask again until it is healthy, for so long.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """Ask a node how it is; exit status 1 when it is not ready."""
+    """Ask a node how it is; exit status 3 when it is not ready."""
+    from envserver.cli.output import clean, show
     from envserver.health import ask_launcher, ask_server
 
     try:
         answer = ask_launcher(run, wait_s) if launcher_only else ask_server(url, wait_s)
     except OSError as error:
-        raise failed(error) from None
-    typer.echo(json.dumps(answer))
+        where = "" if launcher_only else f"{url}: "
+        raise CommandError(where + str(error).removeprefix(where), Exit.UNREACHABLE, NODE_REMEDY) from None
+    except ValueError as error:  # something answers there that is no server
+        raise CommandError(f"{url}: {error}", Exit.UNREACHABLE, NODE_REMEDY) from None
+    show(answer, as_json, lambda: clean(", ".join(f"{name} {value}" for name, value in _flat(answer))))
 
 
-@app.command()
-def precheck(
-    project: Project = DEFAULT_PROJECT,
-    host: Annotated[str, typer.Option(envvar="ENVSERVER_HOST")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="ENVSERVER_PORT")] = 8000,
-) -> None:
-    """Say what would keep `make up` from starting a node here."""
-    from envserver.images.build import BuildError
-    from envserver.images.node import check_port
-
-    try:
-        check_port(project, host, port)
-    except BuildError as error:
-        raise failed(error) from None
+def _flat(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in document.items():
+        yield from value.items() if isinstance(value, dict) else ((name, value),)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from envserver.images.build import EPISODE_IMAGES, BuildError, Report, docker, image_id
 
@@ -12,7 +13,19 @@ _START_S = 60
 """What a launcher may take to start: once, it makes the layers' file system."""
 
 
-def import_built_images(container: str, report: Report, names: tuple[str, ...] = EPISODE_IMAGES) -> None:
+Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+"""Begins to show how bytes flow: of what, how many at most; yields what is told of each chunk's size."""
+
+_CHUNK_BYTES = 1 << 20
+
+
+def _no_progress(_what: str, _total_bytes: int | None) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda _: None)
+
+
+def import_built_images(
+    container: str, report: Report, names: tuple[str, ...] = EPISODE_IMAGES, progress: Progress = _no_progress
+) -> None:
     """Import what the node does not have yet; an image's id is its digest, so nothing is saved in vain.
 
     Raises: BuildError.
@@ -29,32 +42,28 @@ def import_built_images(container: str, report: Report, names: tuple[str, ...] =
             report(f"{name}: the node has it")
             continue
         report(f"{name}: importing into the node")
-        import_tag(container, tag, name)
+        import_tag(container, tag, name, progress)
 
 
-def import_tag(container: str, tag: str, name: str) -> None:
+def import_tag(container: str, tag: str, name: str, progress: Progress = _no_progress) -> None:
     """Import one local image under `name`. Raises: BuildError."""
     importer = ["docker", "exec", "-i", container, "envserver", "images", "import", "--name", name, "-"]
-    save = subprocess.Popen(["docker", "save", tag], stdout=subprocess.PIPE)
-    result = subprocess.run(importer, stdin=save.stdout, capture_output=True, text=True, check=False)
-    if save.wait() != 0 or result.returncode != 0:
-        raise BuildError(f"{tag} could not be imported: {result.stderr.strip()[-1000:]}")
-
-
-def check_port(project: str, host: str, port: int) -> None:
-    """Nobody but the project's own server may listen where it is to. Raises: BuildError.
-
-    Else its server would fail to start beside another node, and whoever asks at that address would talk to that one.
-    """
-    try:
-        compose_container(project, "server")
-    except BuildError:
-        try:
-            socket.create_server((host, port)).close()
-        except OSError as error:
-            raise BuildError(
-                f"{host}:{port} cannot be listened on ({error.strerror}): choose another port with ENVSERVER_PORT"
-            ) from None
+    size_bytes = int(docker("image", "inspect", "--format", "{{.Size}}", tag))
+    with (
+        progress(name, size_bytes) as told,
+        subprocess.Popen(["docker", "save", tag], stdout=subprocess.PIPE) as save,
+        subprocess.Popen(importer, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as node,
+    ):
+        assert save.stdout is not None
+        assert node.stdin is not None
+        with suppress(BrokenPipeError):  # it refused before the end; what it says follows
+            while chunk := save.stdout.read(_CHUNK_BYTES):
+                node.stdin.write(chunk)
+                told(len(chunk))
+        save.stdout.close()
+        _, said = node.communicate()
+    if save.returncode != 0 or node.returncode != 0:
+        raise BuildError(f"{tag} could not be imported: {said.decode(errors='replace').strip()[-1000:]}")
 
 
 def compose_container(project: str, service: str = "launcher") -> str:

@@ -126,8 +126,8 @@ def _status(text: str) -> dict[str, str]:
 
 
 def test_the_server_container_reports_its_health(project: Project) -> None:
-    assert json.loads(project.execute("server", "envserver", "health"))["status"] == "ok"
-    assert json.loads(project.execute("launcher", "envserver", "health", "--launcher"))
+    assert json.loads(project.execute("server", "envserver", "health", "--json"))["status"] == "ok"
+    assert json.loads(project.execute("launcher", "envserver", "health", "--launcher", "--json"))
 
 
 def test_make_up_refuses_a_port_that_another_node_has(project: Project) -> None:

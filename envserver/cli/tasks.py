@@ -1,0 +1,88 @@
+"""Commands about task sets: those that a running server offers, and folders of one's own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from envserver.cli.options import DEFAULT_PAGE, DEFAULT_URL, AllPages, ApiKey, AsJson, Cursor, PageSize, Url
+from envserver.cli.problems import CommandError, Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envserver_sdk import Client
+    from envserver_sdk.models import TaskInfo
+
+app = typer.Typer(no_args_is_help=True, help="Look at task sets, and check those of your own.")
+
+Environment = Annotated[str, typer.Option(help="The environment that plays them.")]
+DEFAULT_ENVIRONMENT = "code"
+
+
+@app.command("list")
+def list_tasks(
+    task_set: Annotated[str | None, typer.Argument(help="Its tasks; the task sets when none is named.")] = None,
+    environment: Environment = DEFAULT_ENVIRONMENT,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    split: Annotated[str, typer.Option(help="Only the tasks of this split.")] = "all",
+    cursor: Cursor = None,
+    limit: PageSize = DEFAULT_PAGE,
+    all_pages: AllPages = False,
+    as_json: AsJson = False,
+) -> None:
+    """List an environment's task sets, or the tasks of one."""
+    from envserver.cli.output import one_line, show, table
+    from envserver.cli.remote import connect
+
+    with connect(url, api_key) as client:
+        if task_set is None:
+            sets = [entry.model_dump(mode="json") for entry in client.environment(environment).task_sets]
+            rows = [(s["name"], s["version"], s["task_count"], ", ".join(s["splits"])) for s in sets]
+            show(sets, as_json, lambda: table(("task set", "version", ">tasks", "splits"), rows))
+            return
+        found: list[TaskInfo] = []
+        while True:
+            page = client.tasks(environment, task_set=task_set, split=split, cursor=cursor, limit=limit)
+            found += page.tasks
+            cursor = page.next_cursor
+            if cursor is None or not all_pages:
+                break
+    document = {"tasks": [task.model_dump(mode="json") for task in found], "next_cursor": cursor}
+    title = f"more: --cursor {cursor}" if cursor else None
+    show(document, as_json, lambda: table(("task", "prompt"), [(t.task_id, one_line(t.prompt)) for t in found], title))
+
+
+def _tasks(client: Client, environment: str, task_set: str) -> Iterator[TaskInfo]:
+    """Every task of a set, page by page."""
+    cursor: str | None = None
+    while True:
+        page = client.tasks(environment, task_set=task_set, cursor=cursor, limit=1000)
+        yield from page.tasks
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+@app.command("show")
+def show_task(
+    task_set: Annotated[str, typer.Argument(help="As `envserver tasks list` shows it.")],
+    task: Annotated[str, typer.Argument(help="As `envserver tasks list SET` shows it.")],
+    environment: Environment = DEFAULT_ENVIRONMENT,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a policy is told of a task. How it is graded never leaves the server."""
+    from envserver.cli.output import clean, show
+    from envserver.cli.remote import connect
+
+    with connect(url, api_key) as client:
+        found = next((entry for entry in _tasks(client, environment, task_set) if entry.task_id == task), None)
+    if found is None:
+        raise CommandError(f"task set {task_set!r} has no task {task!r}", Exit.NOT_FOUND)
+    shown = f"{found.prompt.rstrip()}\n\n{json.dumps(found.public, indent=2)}"
+    show(found.model_dump(mode="json"), as_json, lambda: clean(shown))
