@@ -122,10 +122,11 @@ class Slot:
         with contextlib.suppress(EnvserverClientError):  # its lease ends it, should the server not hear us now
             await self.close()
         self._begun_as = named
-        self._creating = asyncio.ensure_future(self._make(named, seed, options))
-        # A create that nobody waits for any more still makes an episode: `close` waits for it.
-        self._episode = await asyncio.shield(self._creating)
+        creating = self._creating = asyncio.ensure_future(self._make(named, seed, options))
+        # A create that nobody waits for any more still makes an episode: `wait` lets it, and `close` waits for it.
+        await asyncio.wait({creating})
         self._creating = None
+        self._episode = creating.result()
         return self._episode
 
     async def _make(self, named: tuple[str | None, str | None], seed: int, options: Mapping[str, Any]) -> AsyncEpisode:
