@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,6 +45,9 @@ class ServerConfig(BaseSettings):
     """Required unless `host` is a loopback address."""
     api_key_file: Path | None = None
     """Read instead of `api_key`, so that the key is in no environment."""
+
+    runtime: Literal["auto", "crun", "docker"] = "auto"
+    """What makes sandboxes; `auto` takes crun where it can work, else docker, and says why in its log and health."""
 
     # What a request may be.
     max_body_bytes: int = 16 * MIB

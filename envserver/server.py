@@ -122,7 +122,8 @@ class RunningServer:
                 self._serving.result()
                 raise RuntimeError("the server could not start; see its log")
             await asyncio.sleep(0.005)
-        log.info("server_started", url=self.url, runtime=self.services.runtime.name)
+        runtime = self.services.runtime
+        log.info("server_started", url=self.url, runtime=runtime.name, runtime_reason=runtime.reason)
 
     async def wait(self) -> None:
         """Until it has ended."""

@@ -19,6 +19,7 @@ from envserver.images import compose
 from envserver.images.node import compose_container, import_built_images
 from envserver.launcher.client import LauncherClient
 from envserver.runtimes.crun import CrunRuntime
+from envserver.runtimes.docker import DockerRuntime
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,5 +107,12 @@ def _wait_for_launcher(run: Path, timeout_s: float = 60.0) -> None:
 @pytest_asyncio.fixture
 async def runtime(node: Node) -> AsyncIterator[CrunRuntime]:
     made = CrunRuntime(node.run)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture
+async def docker_runtime(node: Node) -> AsyncIterator[DockerRuntime]:
+    made = DockerRuntime(node.run)
     yield made
     await made.close()

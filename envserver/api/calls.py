@@ -187,6 +187,7 @@ class Calls:
             status=status,
             version=VERSION,
             runtime=services.runtime.name,
+            runtime_reason=services.runtime.reason,
             live_episodes=states[EpisodeState.LIVE],
             queued_episodes=admission.queued,
             capacity={

@@ -23,11 +23,11 @@ def serve(run: RunDirectory = DEFAULT_RUN) -> None:
 
     from envserver.config import ServerConfig
     from envserver.runtimes.base import Runtime
-    from envserver.runtimes.crun import CrunRuntime
+    from envserver.runtimes.choose import connect
     from envserver.server import run as run_server
 
     async def make_runtime() -> Runtime:
-        return await CrunRuntime.connect(run)
+        return await connect(run, config.runtime)
 
     try:
         config = ServerConfig()
@@ -49,6 +49,15 @@ def launcher(
     ),
     server_uid: Annotated[int, typer.Option(envvar="ENVSERVER_SERVER_UID", help="Who may call.")] = 990,
     server_gid: Annotated[int, typer.Option(envvar="ENVSERVER_SERVER_GID", help="Who may reach sandboxes.")] = 990,
+    docker_socket: Annotated[Path, typer.Option(envvar="ENVSERVER_DOCKER_SOCKET", help="A Docker Engine's.")] = Path(
+        "/var/run/docker.sock"
+    ),
+    engine_run: Annotated[
+        Path | None, typer.Option(envvar="ENVSERVER_ENGINE_RUN", help="--run as the Engine's host sees it.")
+    ] = None,
+    oci_runtime: Annotated[
+        str | None, typer.Option(envvar="ENVSERVER_OCI_RUNTIME", help="Of the Engine's: runc, crun, runsc, kata.")
+    ] = None,
     layers_gib: Annotated[float, typer.Option(envvar="ENVSERVER_LAYERS_GIB", help="Disk for writable layers.")] = 16,
     supervised: Annotated[bool, typer.Option(help="Start again whatever ends it; for PID 1.")] = False,
 ) -> None:
@@ -66,6 +75,9 @@ def launcher(
             images=images,
             run=run,
             agent=agent,
+            docker_socket=docker_socket,
+            engine_run=engine_run,
+            oci_runtime=oci_runtime or None,
             server_uid=server_uid,
             server_gid=server_gid,
             layers_bytes=int(layers_gib * GIB),

@@ -24,12 +24,19 @@ _IOC_SUBVOL_CREATE = 0x5000940E
 _IOC_SNAP_CREATE_V2 = 0x50009417
 _IOC_SNAP_DESTROY = 0x5000940F
 _IOC_QUOTA_CTL = 0xC0109428
+_IOC_QGROUP_ASSIGN = 0x40189429
+_IOC_QGROUP_CREATE = 0x4010942A
 _IOC_QGROUP_LIMIT = 0x8030942B
+_IOC_INO_LOOKUP = 0xD0009412
 _IOC_SYNC = 0x9408
 _QUOTA_ENABLE, _QUOTA_ENABLE_SIMPLE = 1, 4
 _LIMIT_MAX_REFERENCED = 1
+_FIRST_FREE_OBJECT = 256
+_GROUP_OF_GROUPS = 1 << 48
+"""A quota group's level, in its id's upper 16 bits: subvolumes' own groups have level 0."""
 
 _LOOP_CTL_GET_FREE = 0x4C82
+_LOOP_GET_STATUS64 = 0x4C05
 _LOOP_CONFIGURE = 0x4C0A
 _LO_FLAGS_AUTOCLEAR, _LO_FLAGS_DIRECT_IO = 4, 16
 
@@ -75,16 +82,45 @@ def _preallocate(image: Path, size_bytes: int, keep_free_bytes: int) -> None:
 
 @contextlib.contextmanager
 def _loop_device(image: Path) -> Iterator[str]:
-    """A loop device over the file; with AUTOCLEAR it lives for as long as it is open here or mounted."""
+    """A loop device over the file; with AUTOCLEAR it lives for as long as it is open here or mounted.
+
+    One that is there already is used: a second device would let two mounts write one file system.
+    """
     backing = os.open(image, os.O_RDWR | os.O_CLOEXEC)
     try:
-        device, loop = _configure_free_loop(backing)
+        device, loop = _find_loop(os.fstat(backing)) or _configure_free_loop(backing)
         try:
             yield device
         finally:
             os.close(loop)
     finally:
         os.close(backing)
+
+
+def _find_loop(backing: os.stat_result) -> tuple[str, int] | None:
+    """The loop device over a file, opened: containers of an Engine keep it when the launcher's own mount is gone."""
+    for block in Path("/sys/block").glob("loop*/loop"):
+        with contextlib.suppress(OSError):  # it was freed meanwhile
+            loop = _open_loop(int(block.parent.name.removeprefix("loop")))
+            info = bytearray(232)
+            try:
+                fcntl.ioctl(loop[1], _LOOP_GET_STATUS64, info)
+            except OSError:
+                os.close(loop[1])
+                raise
+            device, inode = struct.unpack_from("=QQ", info)
+            major, minor = device >> 8 & 0xFFF, device & 0xFF | device >> 12 & 0xFFF00  # as linux/kdev_t.h encodes it
+            if (os.makedev(major, minor), inode) == (backing.st_dev, backing.st_ino):
+                return loop
+            os.close(loop[1])
+    return None
+
+
+def _open_loop(number: int) -> tuple[str, int]:
+    device = f"/dev/loop{number}"
+    if not Path(device).exists():
+        os.mknod(device, 0o600 | stat.S_IFBLK, os.makedev(7, number))
+    return device, os.open(device, os.O_RDWR | os.O_CLOEXEC)
 
 
 def _configure_free_loop(backing: int) -> tuple[str, int]:
@@ -94,11 +130,7 @@ def _configure_free_loop(backing: int) -> tuple[str, int]:
     control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     try:
         for _ in range(16):  # another node may take the free device first
-            number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
-            device = f"/dev/loop{number}"
-            if not Path(device).exists():
-                os.mknod(device, 0o600 | stat.S_IFBLK, os.makedev(7, number))
-            loop = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+            device, loop = _open_loop(fcntl.ioctl(control, _LOOP_CTL_GET_FREE))
             try:
                 fcntl.ioctl(loop, _LOOP_CONFIGURE, config)
             except OSError as error:
@@ -128,8 +160,51 @@ def _enable_quota(root: Path) -> None:
 
 def create_subvolume(root: Path, name: str, limit_bytes: int) -> Path:
     """A new, empty subvolume that holds at most `limit_bytes`."""
-    _ioctl(root, _IOC_SUBVOL_CREATE, bytearray(struct.pack("=q4088s", 0, name.encode())))
+    make_subvolume(root, name)
     return _limited(root, name, limit_bytes)
+
+
+def make_subvolume(root: Path, name: str) -> int:
+    """A new, empty subvolume without a limit of its own; returns its id."""
+    _ioctl(root, _IOC_SUBVOL_CREATE, bytearray(struct.pack("=q4088s", 0, name.encode())))
+    return subvolume_id(root / name)
+
+
+def subvolume_id(subvolume: Path) -> int:
+    argument = bytearray(struct.pack("=QQ4080x", 0, _FIRST_FREE_OBJECT))
+    _ioctl(subvolume, _IOC_INO_LOOKUP, argument)
+    number: int = struct.unpack_from("=Q", argument)[0]
+    return number
+
+
+def limit_together(root: Path, ids: list[int], limit_bytes: int) -> None:
+    """Let empty subvolumes hold at most `limit_bytes` in sum. `part` undoes it, given the same first id."""
+    group = _GROUP_OF_GROUPS | ids[0]
+    _ioctl(root, _IOC_QGROUP_CREATE, bytearray(struct.pack("=QQ", 1, group)))
+    for number in ids:
+        _ioctl(root, _IOC_QGROUP_ASSIGN, bytearray(struct.pack("=QQQ", 1, number, group)))
+    limit = struct.pack("=QQQQQQ", group, _LIMIT_MAX_REFERENCED, limit_bytes, 0, 0, 0)
+    _ioctl(root, _IOC_QGROUP_LIMIT, bytearray(limit))
+
+
+def part(root: Path, ids: list[int]) -> None:
+    """Remove the common limit of subvolumes, as far as there is one, before they are destroyed."""
+    if not ids:
+        return
+    group = _GROUP_OF_GROUPS | ids[0]
+    for number in ids:
+        with _missing_is_fine():
+            _ioctl(root, _IOC_QGROUP_ASSIGN, bytearray(struct.pack("=QQQ", 0, number, group)))
+    with _missing_is_fine():
+        _ioctl(root, _IOC_QGROUP_CREATE, bytearray(struct.pack("=QQ", 0, group)))
+
+
+@contextlib.contextmanager
+def _missing_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        return
 
 
 def snapshot_subvolume(source: Path, root: Path, name: str, limit_bytes: int) -> Path:

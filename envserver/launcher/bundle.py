@@ -20,13 +20,15 @@ from envserver.launcher import idmap, seccomp
 AGENT_DIRECTORY = "/.envserver"
 CONTROL_DIRECTORY = f"{AGENT_DIRECTORY}/run"
 SOCKET_NAME = "agent.sock"
-_CAPABILITIES = ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
-_CPU_PERIOD_US = 100_000
-_MASKED = """
+CAPABILITIES = ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
+CPU_PERIOD_US = 100_000
+ORPHAN_MARGIN_S = 60
+"""An agent without a server ends itself so long after its sandbox's deadline."""
+MASKED_PATHS = """
 /proc/acpi /proc/asound /proc/kallsyms /proc/kcore /proc/keys /proc/key-users /proc/latency_stats /proc/modules
 /proc/sched_debug /proc/scsi /proc/timer_list /proc/timer_stats /proc/vmallocinfo
 """.split()
-_READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+READ_ONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 
 
@@ -58,8 +60,12 @@ def make_dev(directory: Path) -> Path:
     return directory
 
 
+def shm_inodes(shm_bytes: int) -> int:
+    """How many files /dev/shm may hold: each takes memory that its size does not count."""
+    return max(256, min(65536, shm_bytes // 4096))
+
+
 def _mounts(dev: Path, control: Path, shm_bytes: int) -> list[dict[str, Any]]:
-    shm_inodes = max(256, min(65536, shm_bytes // 4096))
     return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
         {"destination": "/dev", "type": "bind", "source": str(dev), "options": ["bind", "ro", "nosuid", "noexec"]},
@@ -73,7 +79,7 @@ def _mounts(dev: Path, control: Path, shm_bytes: int) -> list[dict[str, Any]]:
             "destination": "/dev/shm",
             "type": "tmpfs",
             "source": "shm",
-            "options": ["nosuid", "nodev", f"size={shm_bytes}", f"nr_inodes={shm_inodes}", "mode=1777"],
+            "options": ["nosuid", "nodev", f"size={shm_bytes}", f"nr_inodes={shm_inodes(shm_bytes)}", "mode=1777"],
         },
         {
             "destination": CONTROL_DIRECTORY,
@@ -87,12 +93,12 @@ def _mounts(dev: Path, control: Path, shm_bytes: int) -> list[dict[str, Any]]:
 def _resources(limits: BundleLimits) -> dict[str, Any]:
     return {
         "memory": {"limit": limits.memory_bytes, "swap": limits.memory_bytes},
-        "cpu": {"quota": int(limits.cpus * _CPU_PERIOD_US), "period": _CPU_PERIOD_US},
+        "cpu": {"quota": int(limits.cpus * CPU_PERIOD_US), "period": CPU_PERIOD_US},
         "pids": {"limit": limits.pids},
     }
 
 
-def _ipc_limits(limits: BundleLimits) -> dict[str, str]:
+def ipc_limits(limits: BundleLimits) -> dict[str, str]:
     """System V objects outlive their makers, so a dead process's would fill the sandbox's memory for good."""
     pages = limits.shm_bytes // 4096
     return {
@@ -127,11 +133,11 @@ def configuration(
                 "--socket",
                 f"{CONTROL_DIRECTORY}/{SOCKET_NAME}",
                 "--orphan-timeout-s",
-                str(int(ttl_s) + 60),
+                str(int(ttl_s) + ORPHAN_MARGIN_S),
             ],
             "env": ["PATH=/usr/bin:/bin"],
             "cwd": "/",
-            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
             "rlimits": [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
             "noNewPrivileges": True,
         },
@@ -144,10 +150,10 @@ def configuration(
             "gidMappings": id_map,
             "cgroupsPath": cgroup,
             "resources": _resources(limits),
-            "sysctl": _ipc_limits(limits),
+            "sysctl": ipc_limits(limits),
             "seccomp": seccomp.profile(),
-            "maskedPaths": _MASKED,
-            "readonlyPaths": _READ_ONLY,
+            "maskedPaths": MASKED_PATHS,
+            "readonlyPaths": READ_ONLY_PATHS,
         },
     }
 

@@ -41,10 +41,22 @@ def identifier(value: Any, name: str) -> str:
     return value
 
 
+def runtime(fields: dict[str, Any]) -> str:
+    """Which of the launcher's two a request is about; crun where it does not say."""
+    name = fields.get("runtime", "crun")
+    if name not in ("crun", "docker"):
+        raise RequestError(protocol.ERROR_REQUEST, f"runtime is {name!r}, must be 'crun' or 'docker'")
+    return str(name)
+
+
 def labels(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > 32:
         raise RequestError(protocol.ERROR_REQUEST, "labels must be an object of at most 32 strings")
     return {text(k, "label"): v if v == "" else text(v, f"label {k}") for k, v in value.items()}
+
+
+def ttl_s(fields: dict[str, Any]) -> float:
+    return number(fields.get("ttl_s"), "ttl_s", 1, 30 * 24 * 3600)
 
 
 def sandbox_request(fields: dict[str, Any]) -> SandboxRequest:
@@ -63,5 +75,5 @@ def sandbox_request(fields: dict[str, Any]) -> SandboxRequest:
         ),
         disk_bytes=int(number(limits.get("disk_bytes"), "disk_bytes", 8 << 20, 1 << 40)),
         labels=labels(fields.get("labels", {})),
-        ttl_s=number(fields.get("ttl_s"), "ttl_s", 1, 30 * 24 * 3600),
+        ttl_s=ttl_s(fields),
     )

@@ -52,6 +52,9 @@ def _mirror(source: Path, target: Path) -> None:
                 _mirror(here, there)
             else:
                 syscalls.mount(entry.path, there, None, syscalls.MS_BIND | syscalls.MS_REC)
+        elif here.is_socket():  # an Engine's; a directory's entry has the type of what it is mounted on
+            there.touch()
+            syscalls.mount(entry.path, there, None, syscalls.MS_BIND)
         elif entry.is_file():
             there.write_bytes(here.read_bytes())
             there.chmod(entry.stat().st_mode & 0o7777)

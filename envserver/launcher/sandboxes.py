@@ -25,6 +25,7 @@ from typing import Any
 
 from envserver.launcher import btrfs, bundle, cgroups, idmap, syscalls
 from envserver.launcher.crun import Crun, SandboxFailedError
+from envserver.launcher.docker import disks
 from envserver.launcher.images import ImageStore
 from envserver.launcher.processes import kill_and_wait, started_ticks
 from envserver.launcher.protocol import SANDBOX_DIRECTORY
@@ -130,7 +131,7 @@ class SandboxMaker:
         make_layer: Callable[[str, int], None],
         start: Callable[[str, int], None],
     ) -> SandboxRecord:
-        self._check_reserve(request.disk_bytes)
+        self.check_reserve(request.disk_bytes)
         sandbox_id = os.urandom(8).hex()
         cgroup = cgroups.path_for(self.node, sandbox_id)
         with contextlib.ExitStack() as undo:
@@ -150,7 +151,8 @@ class SandboxMaker:
             self._live[sandbox_id] = record
         return record
 
-    def _check_reserve(self, disk_bytes: int) -> None:
+    def check_reserve(self, disk_bytes: int) -> None:
+        """Raises: DiskReserveError when a sandbox that may write so much should not be begun."""
         needed = self._reserve_bytes + min(disk_bytes, self._reserve_bytes)
         if self._free_bytes() < needed:
             btrfs.sync(self.paths.layers)
@@ -243,10 +245,20 @@ class SandboxMaker:
             disk_bytes=request.disk_bytes,
             labels=request.labels,
         )
-        write_whole(self.paths.bundle(sandbox_id) / "sandbox.json", json.dumps(asdict(record)))
+        self._write_record(record)
         return record
 
+    def _write_record(self, record: SandboxRecord) -> None:
+        write_whole(self.paths.bundle(record.sandbox_id) / "sandbox.json", json.dumps(asdict(record)))
+
     # --- finding --------------------------------------------------------------------------------
+
+    def try_id_map(self) -> None:
+        """Mount something with an id map. Raises: OSError where that is not to be had."""
+        target = self.paths.work / "id-map"
+        target.mkdir(exist_ok=True)
+        syscalls.attach_id_mapped(self.paths.dev, target, self._namespaces.image(0), read_only=True)
+        syscalls.umount(target)
 
     def prepare_ranges(self, count: int) -> None:
         """Make user namespaces ahead of the first sandboxes."""
@@ -280,7 +292,8 @@ class SandboxMaker:
 
     def _remove_orphans(self) -> None:
         known = set(self._live)
-        found = {entry.name for entry in self.paths.layers.iterdir() if not entry.name.startswith("checkpoint-")}
+        others = ("checkpoint-", disks.PREFIX)
+        found = {entry.name for entry in self.paths.layers.iterdir() if not entry.name.startswith(others)}
         for parent in (self.paths.work / "bundles", self.paths.run / SANDBOX_DIRECTORY, self.paths.crun):
             found |= {entry.name for entry in parent.iterdir() if not entry.name.startswith(".")}
         found |= cgroups.leftovers(self.node)
@@ -289,6 +302,16 @@ class SandboxMaker:
                 self._remove(sandbox_id)
             except (SandboxFailedError, OSError):
                 log.exception("what is left of sandbox %s cannot be removed", sandbox_id)
+
+    def claim(self, sandbox_id: str, image: str, labels: dict[str, str], ttl_s: float) -> bool:
+        """Hand a sandbox over, under other labels and a new deadline; False when there is none of that image."""
+        with self._lock:
+            record = self._live.get(sandbox_id)
+            if record is None or record.image != image:
+                return False
+            self._live[sandbox_id] = record = replace(record, labels=labels, deadline=time.time() + ttl_s)
+            self._write_record(record)
+        return True
 
     # --- ending ---------------------------------------------------------------------------------
 

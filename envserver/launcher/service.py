@@ -17,10 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from envserver.launcher import bundle, idmap, logs, node, protocol, requests
+from envserver.launcher import abilities, bundle, idmap, logs, node, protocol, requests
 from envserver.launcher.archives import ImageError
 from envserver.launcher.checkpoints import Checkpoints
 from envserver.launcher.crun import SandboxFailedError
+from envserver.launcher.docker.engine import Engine
+from envserver.launcher.docker.sandboxes import DockerMaker, DockerPaths
+from envserver.launcher.docker.sandboxes import describe as describe_docker
 from envserver.launcher.images import ImageStore
 from envserver.launcher.requests import RequestError
 from envserver.launcher.sandboxes import DiskReserveError, SandboxMaker, SandboxRecord, is_running
@@ -66,6 +69,17 @@ class Service:
             server_gid=config.server_gid,
             reserve_bytes=config.reserve_bytes,
         )
+        self._docker = DockerMaker(
+            config.name,
+            DockerPaths(paths.layers, config.run, config.engine_run or config.run, config.agent),
+            Engine(config.docker_socket, config.oci_runtime),
+            images,
+            self._maker.check_reserve,
+            server_uid=config.server_uid,
+            server_gid=config.server_gid,
+        )
+        self._makers = (self._maker, self._docker)
+        self._crun_problem = abilities.crun_problem(self._maker.try_id_map)
         self._checkpoints = Checkpoints(self._maker)
         self._heavy = threading.BoundedSemaphore(config.concurrency)
         self._stopping = threading.Event()
@@ -86,6 +100,7 @@ class Service:
     def serve(self) -> None:
         adopted = self._maker.adopt()
         self._checkpoints.remove_orphans()
+        self._adopt_from_engine()
         path = self._config.run / protocol.SOCKET_NAME
         path.unlink(missing_ok=True)
         self._listener = listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -93,7 +108,8 @@ class Service:
         path.chmod(0o666)  # who may speak is decided by SO_PEERCRED
         listener.listen(_CLIENTS_MAX)
         threading.Thread(target=self._reap, name="reaper", daemon=True).start()
-        threading.Thread(target=self._maker.prepare_ranges, args=(_PREPARED_RANGES,), daemon=True).start()
+        if self._crun_problem is None:
+            threading.Thread(target=self._maker.prepare_ranges, args=(_PREPARED_RANGES,), daemon=True).start()
         log.info("launcher ready: node=%s adopted=%d socket=%s", self._config.name, len(adopted), path)
         while not self._stopping.is_set():
             try:
@@ -116,23 +132,34 @@ class Service:
         """End every sandbox and undo what `node.prepare` did outside: the container is going away."""
         for _ in range(self._config.concurrency):
             self._heavy.acquire()  # what is under way ends first, and nothing new begins
-        records = self._maker.records()
+        self._adopt_from_engine()
+        ids = [record.sandbox_id for maker in self._makers for record in maker.records()]
         with ThreadPoolExecutor(self._config.concurrency) as pool:
-            list(pool.map(self._maker.destroy, [record.sandbox_id for record in records]))
+            list(pool.map(self._destroy_any, ids))
         node.release(self._config)
-        log.info("node ended: sandboxes=%d", len(records))
+        log.info("node ended: sandboxes=%d", len(ids))
 
     def _reap(self) -> None:
         """End what nobody ended in time."""
         while not self._stopping.wait(_REAP_INTERVAL_S):
             now = time.time()
-            for record in self._maker.records():
+            self._adopt_from_engine()
+            for record in [record for maker in self._makers for record in maker.records()]:
                 if record.deadline < now:
                     try:
                         log.warning("sandbox %s is past its deadline", record.sandbox_id)
-                        self._maker.destroy(record.sandbox_id)
+                        self._destroy_any(record.sandbox_id)
                     except Exception:
                         log.exception("sandbox %s could not be destroyed", record.sandbox_id)
+
+    def _adopt_from_engine(self) -> None:
+        try:
+            self._docker.adopt_when_there()
+        except (SandboxFailedError, OSError):
+            log.exception("what a Docker Engine has of this node cannot be taken over")
+
+    def _destroy_any(self, sandbox_id: str) -> bool:
+        return any(maker.destroy(sandbox_id) for maker in self._makers)
 
     # --- conversations --------------------------------------------------------------------------
 
@@ -163,7 +190,7 @@ class Service:
         except OSError:
             if "error" not in answer and request.get("op") in ("create", "restore"):
                 log.warning("the client of sandbox %s is gone; destroying it", answer["sandbox_id"])
-                self._maker.destroy(answer["sandbox_id"])
+                self._destroy_any(answer["sandbox_id"])
             raise
 
     def _carry_out(self, connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
@@ -171,6 +198,8 @@ class Service:
         try:
             if name == "import_image":
                 return self._import_image(connection, request)
+            if name == "claim":  # waits for nobody, since an episode waits for it
+                return self._claim(request)
             with self._heavy:
                 return self._operations.get(name, self._unknown)(request)
         except RequestError as error:
@@ -195,12 +224,25 @@ class Service:
         raise RequestError(protocol.ERROR_REQUEST, f"unknown operation {request.get('op')!r}")
 
     def _create(self, request: dict[str, Any]) -> dict[str, Any]:
-        return _describe(self._maker.create(requests.sandbox_request(request)))
+        wanted = requests.sandbox_request(request)
+        if requests.runtime(request) == "docker":
+            return describe_docker(self._docker.create(wanted))
+        return _describe(self._maker.create(wanted))
+
+    def _claim(self, request: dict[str, Any]) -> dict[str, Any]:
+        sandbox_id = requests.text(request.get("sandbox_id"), "sandbox_id")
+        image = self._images.resolve(requests.text(request.get("image"), "image")).digest
+        labels, ttl_s = requests.labels(request.get("labels", {})), requests.ttl_s(request)
+        if not any(maker.claim(sandbox_id, image, labels, ttl_s) for maker in self._makers):
+            raise RequestError(protocol.ERROR_UNKNOWN_SANDBOX, f"no sandbox {sandbox_id!r} of image {image}")
+        return {}
 
     def _destroy(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"destroyed": self._maker.destroy(requests.text(request.get("sandbox_id"), "sandbox_id"))}
+        return {"destroyed": self._destroy_any(requests.text(request.get("sandbox_id"), "sandbox_id"))}
 
-    def _list(self, _request: dict[str, Any]) -> dict[str, Any]:
+    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
+        if requests.runtime(request) == "docker":
+            return {"sandboxes": self._docker.describe()}
         return {"sandboxes": [_describe(record) for record in self._maker.records()]}
 
     def _list_images(self, _request: dict[str, Any]) -> dict[str, Any]:
@@ -223,8 +265,8 @@ class Service:
         checkpoint = self._checkpoints.get(requests.identifier(request.get("checkpoint_id"), "checkpoint_id"))
         if checkpoint is None:
             raise RequestError(protocol.ERROR_REQUEST, f"no checkpoint {request['checkpoint_id']!r}")
-        ttl_s = requests.number(request.get("ttl_s"), "ttl_s", 1, 30 * 24 * 3600)
-        return _describe(self._checkpoints.restore(checkpoint, requests.labels(request.get("labels", {})), ttl_s))
+        labels, ttl_s = requests.labels(request.get("labels", {})), requests.ttl_s(request)
+        return _describe(self._checkpoints.restore(checkpoint, labels, ttl_s))
 
     def _destroy_checkpoint(self, request: dict[str, Any]) -> dict[str, Any]:
         self._checkpoints.destroy(requests.identifier(request.get("checkpoint_id"), "checkpoint_id"))
@@ -233,8 +275,9 @@ class Service:
     def _health(self, _request: dict[str, Any]) -> dict[str, Any]:
         return {
             "node": self._config.name,
-            "sandboxes": len(self._maker.records()),
+            "sandboxes": sum(len(maker.records()) for maker in self._makers),
             "layers_free_bytes": self._maker.free_layer_bytes(),
+            "problems": {"crun": self._crun_problem, "docker": self._docker.problem()},
         }
 
 

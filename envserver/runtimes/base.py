@@ -355,6 +355,8 @@ class Runtime(ABC):
 
     name: str
     capabilities: frozenset[Capability]
+    reason: str = ""
+    """Why the server uses this one, for an operator."""
 
     @abstractmethod
     async def create(self, spec: SandboxSpec) -> Sandbox:

@@ -89,7 +89,9 @@ class RuntimeConformance:
                 box, "id -u; id -g; id -G; pwd; touch made && echo writable; env | cut -d= -f1 | sort | tr '\\n' ' '"
             )
         lines = result.stdout.text.splitlines()
-        assert lines[:5] == [str(USER_UID), str(USER_UID), str(USER_UID), "/workspace", "writable"]
+        assert lines[:3] == [lines[0]] * 3
+        assert lines[0] == str(USER_UID) if Capability.USER_NAMESPACE in runtime.capabilities else int(lines[0]) > 0
+        assert lines[3:5] == ["/workspace", "writable"]
         assert set(lines[5].split()) <= {"HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHLVL", "TERM", "USER", "OLDPWD"}
 
     async def test_standard_input_arrives_and_ends(self, runtime: Runtime) -> None:
@@ -235,6 +237,21 @@ class RuntimeConformance:
             await _raises(SandboxFileError, lambda: box.write_file("/etc/passwd", b"root::0:0::/:/bin/sh\n"))
             await _raises(SandboxFileError, lambda: box.write_file("/workspace/link", b"x"))
 
+    async def test_root_writes_to_the_image_where_it_is_writable_and_nowhere_else(self, runtime: Runtime) -> None:
+        async with sandbox(runtime) as box:
+            if Capability.WRITABLE_ROOT in runtime.capabilities:
+                await box.write_file("/etc/made", b"by root", user=0)
+                assert await box.read_file("/etc/made") == b"by root"
+            else:
+                await _raises(SandboxFileError, lambda: box.write_file("/etc/made", b"by root", user=0))
+            for directory in ("/workspace", "/home/user", "/tmp"):
+                await box.write_file(f"{directory}/made", b"by user")
+                assert await box.read_file(f"{directory}/made") == b"by user"
+
+    async def test_the_user_has_a_name(self, runtime: Runtime) -> None:
+        async with sandbox(runtime, "code") as box:
+            assert (await shell(box, "whoami; echo ~user")).stdout.text == "user\n/home/user\n"
+
     async def test_a_file_larger_than_asked_for_is_refused(self, runtime: Runtime) -> None:
         async with sandbox(runtime) as box:
             await shell(box, "truncate -s 50G sparse")
@@ -271,7 +288,9 @@ class RuntimeConformance:
             result = await shell(box, "dd if=/dev/zero of=big bs=1M count=64")
             assert result.exit_code != 0
             assert not await box.has_room(["/workspace"])
-            await shell(box, "rm big")
+            for directory in ("/tmp", "/home/user"):  # one quota holds for all of them together
+                assert (await shell(box, f"dd if=/dev/zero of={directory}/more bs=1M count=8")).exit_code != 0
+            await shell(box, "rm -f big /tmp/more /home/user/more")
             entries, _ = await box.list_files("/workspace")
         assert entries == []
 
@@ -298,7 +317,8 @@ class RuntimeConformance:
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
             assert int(fields[name], 16) == 0, name
         assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
-        assert fields["Uid"].split() == [str(USER_UID)] * 4
+        assert len(set(fields["Uid"].split())) == 1
+        assert "0" not in fields["Uid"].split()
 
     async def test_the_guest_agent_cannot_be_touched(self, runtime: Runtime) -> None:
         attempts = (
@@ -327,6 +347,9 @@ class RuntimeConformance:
 
     async def test_sandboxes_share_no_host_uid(self, runtime: Runtime) -> None:
         if Capability.USER_NAMESPACE not in runtime.capabilities:
+            async with sandbox(runtime) as one, sandbox(runtime) as other:
+                uids = [(await shell(box, "id -u")).stdout.text for box in (one, other)]
+            assert uids[0] != uids[1]
             return
         async with sandbox(runtime) as one, sandbox(runtime) as other:
             maps = [(await shell(box, "cat /proc/self/uid_map")).stdout.text.split() for box in (one, other)]
@@ -337,6 +360,22 @@ class RuntimeConformance:
 
     async def test_an_unknown_image_is_named(self, runtime: Runtime) -> None:
         await _raises(ImageNotFoundError, lambda: runtime.create(spec("no-such-image")))
+
+    async def test_a_claimed_sandbox_is_its_new_owners(self, runtime: Runtime) -> None:
+        async with sandbox(runtime) as box:
+            wanted = replace(spec(), labels={"episode": "e2", "purpose": "conformance"}, ttl_s=900.0)
+            await runtime.claim(box, wanted)
+            assert box.spec == wanted
+            listed = {info.sandbox_id: info for info in await runtime.list()}[box.sandbox_id]
+            assert listed.labels == wanted.labels
+            assert 600 < listed.deadline - time.time() < 901
+            assert (await shell(box, "echo still here")).stdout.data == b"still here\n"
+
+    async def test_a_sandbox_of_another_image_or_none_cannot_be_claimed(self, runtime: Runtime) -> None:
+        async with sandbox(runtime) as box:
+            await _raises(SandboxGoneError, lambda: runtime.claim(box, spec("code")))
+            assert box.spec.image == "busybox"
+        await _raises(SandboxGoneError, lambda: runtime.claim(box, spec()))
 
     async def test_a_sandbox_is_listed_with_its_labels_until_it_is_destroyed(self, runtime: Runtime) -> None:
         labels = {"episode": "e1", "purpose": "conformance"}

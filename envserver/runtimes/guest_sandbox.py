@@ -126,7 +126,8 @@ class GuestSandbox(Sandbox):
             return entries, fields.boolean(answer, "truncated")
 
     async def has_room(self, paths: Sequence[str], size_bytes: int = 128 * KIB) -> bool:
-        arguments = {"paths": list(paths), "bytes": size_bytes, "uid": USER_UID, "gid": USER_UID}
+        uid = self._uid(USER_UID)
+        arguments = {"paths": list(paths), "bytes": size_bytes, "uid": uid, "gid": uid}
         answer = await self._request("room", arguments)
         with _trusted():
             return all(value is True for value in fields.sequence(answer, "room", len(paths)))
@@ -150,20 +151,25 @@ class GuestSandbox(Sandbox):
 
     # --- requests -------------------------------------------------------------------------------
 
+    def _uid(self, user: int) -> int:
+        """What the guest agent knows a user of the contract as."""
+        return user
+
     def _command(self, command: Command) -> dict[str, Any]:
         limits = {"core": 0, "msgqueue": 0, "nofile": self.spec.limits.nofile, **command.rlimits}
         return {
             "argv": list(command.argv),
             "cwd": command.cwd,
             "env": {**_ENVIRONMENT, **command.env},
-            "uid": command.user,
-            "gid": command.user,
+            "uid": self._uid(command.user),
+            "gid": self._uid(command.user),
             "rlimits": limits,
         }
 
     async def _file_request(self, op: str, path: str, user: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return await self._request(op, {"path": path, "uid": user, "gid": user, **arguments})
+            uid = self._uid(user)
+            return await self._request(op, {"path": path, "uid": uid, "gid": uid, **arguments})
         except _RefusedError as error:
             code = error.code if error.code in _FILE_ERRORS else "io"
             raise SandboxFileError(code, path) from error

@@ -271,6 +271,8 @@ class Health(ResultModel):
     """`ok`, `draining` or `unavailable`."""
     version: str
     runtime: str
+    runtime_reason: str
+    """Why it is this one."""
     live_episodes: int
     queued_episodes: int
     capacity: JsonObject

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from envserver.launcher import protocol
-from envserver.runtimes.base import CapacityError, ImageNotFoundError, RuntimeUnavailableError, SandboxError
+from envserver.runtimes.base import (
+    CapacityError,
+    ImageNotFoundError,
+    RuntimeUnavailableError,
+    SandboxError,
+    SandboxGoneError,
+)
 
 _ERRORS: dict[str, type[SandboxError]] = {
     protocol.ERROR_CAPACITY: CapacityError,
     protocol.ERROR_IMAGE: ImageNotFoundError,
+    protocol.ERROR_UNKNOWN_SANDBOX: SandboxGoneError,
 }
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -26,7 +33,7 @@ class Launcher:
         self._timeout_s = timeout_s
 
     async def call(self, op: str, **arguments: Any) -> dict[str, Any]:
-        """Raises: CapacityError, ImageNotFoundError, RuntimeUnavailableError.
+        """Raises: CapacityError, ImageNotFoundError, SandboxGoneError, RuntimeUnavailableError.
 
         A cancelled call hangs up, and the launcher destroys a sandbox whose maker has hung up.
         """
