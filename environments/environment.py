@@ -4,7 +4,8 @@ An environment is trusted code in the server: it says what an action means, what
 an episode ends. It owns no container, clock or transport: the episode actor makes the sandbox, enforces
 order, time limits and names, and grades. One instance serves one episode generation.
 
-Who calls what, and when: the actor makes an instance, then `reset` once, then `step` one at a time until a
+Who calls what, and when: the actor (or, ahead of it, the warm pool, which also calls `prepare`) makes an instance,
+then `reset` once, then `step` one at a time until a
 transition is terminated or the episode ends otherwise, then `artifacts` once (processes are stopped by
 then). `reset` and `step` may raise `envserver.runtimes.base.SandboxError`: the actor turns it into
 `policy_killed`, `infra_error` or `episode_lost`. What the policy did wrong is never an exception: it is a
@@ -89,6 +90,12 @@ class Environment(ABC):
     @abstractmethod
     def task_sets(cls) -> Mapping[str, TaskSet]:
         """The task sets that ship with the environment, by name; the first is the default."""
+
+    async def prepare(self, sandbox: Sandbox) -> None:
+        """Do ahead of `reset`, in the same sandbox, what depends on neither task nor seed. May not be called at all.
+
+        Raises: SandboxError.
+        """
 
     @abstractmethod
     async def reset(

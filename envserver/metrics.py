@@ -40,6 +40,13 @@ class Metrics:
             buckets=_SHORT,
             registry=registry,
         )
+        self.pool = Gauge("envserver_pool", "Warm sandboxes", registry=registry)
+        self.pool_claims = Counter(
+            "envserver_pool_claims",
+            "Sandboxes asked for: a hit found one warm",
+            ["environment", "result"],
+            registry=registry,
+        )
         self.steps = Histogram(
             "envserver_step_seconds",
             "Time of a step, grading not included",

@@ -44,6 +44,13 @@ class CodeEnvironment(Environment):
         self._sessions: dict[str, LiveSession] = {}
         self._programs = 0
 
+    async def prepare(self, sandbox: Sandbox) -> None:
+        """Start the interpreter and the shell."""
+        self._sandbox = sandbox
+        self._sessions = {kind.name: LiveSession(sandbox, kind) for kind in (PYTHON, BASH)}
+        for session in self._sessions.values():
+            await session.open()
+
     @classmethod
     def task_sets(cls) -> Mapping[str, TaskSet]:
         return {HumanEval.name: HumanEval()}
@@ -54,7 +61,8 @@ class CodeEnvironment(Environment):
         if options:
             raise ValueError(f"unknown options {sorted(options)}: the code environment takes none")
         self._sandbox, self._task = sandbox, task
-        self._sessions = {kind.name: LiveSession(sandbox, kind) for kind in (PYTHON, BASH)}
+        if not self._sessions:  # else they were prepared
+            self._sessions = {kind.name: LiveSession(sandbox, kind) for kind in (PYTHON, BASH)}
         for path, data in task.files.items():
             await sandbox.write_file(path, data)
         return {"prompt": task.prompt, "workspace": WORKSPACE}, {}

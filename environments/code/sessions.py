@@ -84,6 +84,13 @@ class LiveSession:
         self._kind = kind
         self._session: Session | None = None
         self._opened_before = False
+        self._greeted = False
+
+    async def open(self) -> None:
+        """Start it ahead of its first step. Raises: CommandNotStartedError, SandboxGoneError."""
+        kind = self._kind
+        self._session = await self._sandbox.open_session(kind.name, kind.command, feed=kind.feed)
+        self._opened_before, self._greeted = True, False
 
     async def step(self, text: str, context: StepContext) -> tuple[dict[str, Any], Outcome]:
         """Run `text` and return (observation, outcome).
@@ -108,12 +115,11 @@ class LiveSession:
         return observation, outcome
 
     async def _call(self, text: str, context: StepContext) -> CommandResult:
-        message = text.encode()
         if self._session is None:
-            kind = self._kind
-            self._session = await self._sandbox.open_session(kind.name, kind.command, feed=kind.feed)
-            self._opened_before = True
-            message = kind.preamble + message
+            await self.open()
+        assert self._session is not None
+        message = text.encode() if self._greeted else self._kind.preamble + text.encode()
+        self._greeted = True
         return await self._session.call(
             message, timeout_s=context.timeout_s, output=OUTPUT, on_output=context.on_output
         )

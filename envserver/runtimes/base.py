@@ -367,6 +367,14 @@ class Runtime(ABC):
         """
 
     @abstractmethod
+    async def claim(self, sandbox: Sandbox, spec: SandboxSpec) -> None:
+        """Make a sandbox that nobody has used the one that `create(spec)` would have made: its labels, its deadline.
+
+        Raises: SandboxGoneError when it has ended, or `spec.image` names another image by now;
+        RuntimeUnavailableError.
+        """
+
+    @abstractmethod
     async def list(self) -> list[SandboxInfo]:
         """Every sandbox of this runtime, of this server process or an earlier one."""
 

@@ -121,7 +121,7 @@ class ScriptedSandbox(Sandbox):
 
 
 class ScriptedRuntime(Runtime):
-    """Sandboxes are entries of a dictionary. `fail_creates` makes the next ones fail; `hold` makes them wait."""
+    """Sandboxes are entries of a dictionary. `fail_creates` and `fail_claims` make the next ones fail; `hold` makes them wait."""
 
     name = "scripted"
     capabilities: frozenset[Capability] = frozenset()
@@ -130,6 +130,7 @@ class ScriptedRuntime(Runtime):
         self.sandboxes: dict[str, ScriptedSandbox] = {}
         self.counts: Counter[str] = Counter()
         self.fail_creates: list[Exception] = []
+        self.fail_claims: list[Exception] = []
         self.hold: asyncio.Event | None = None
         self.creating = asyncio.Event()
         self.available = True
@@ -149,6 +150,14 @@ class ScriptedRuntime(Runtime):
         self.most = max(self.most, len(self.sandboxes))
         self.empty.clear()
         return sandbox
+
+    async def claim(self, sandbox: Sandbox, spec: SandboxSpec) -> None:
+        self.counts["claim"] += 1
+        if self.fail_claims:
+            raise self.fail_claims.pop(0)
+        if sandbox.gone:
+            raise SandboxGoneError(f"{sandbox.sandbox_id} has ended")
+        sandbox.spec = spec
 
     async def list(self) -> list[SandboxInfo]:
         if not self.available:
