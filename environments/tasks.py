@@ -30,6 +30,12 @@ class Task:
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Put into the sandbox at reset, by absolute path."""
     image: str | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Members of `Limits` that the task sets instead of the environment's; a caller may ask for less, not more."""
+    step_timeout_s: float | None = None
+    """Default and maximum of a step's time limit, instead of the environment's."""
+    episode_timeout_s: float | None = None
+    max_steps: int | None = None
 
 
 class TaskSet(ABC):

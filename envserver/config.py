@@ -84,6 +84,9 @@ class ServerConfig(BaseSettings):
     """A create that waited so long is refused with `overloaded`."""
     start_concurrency: int = Field(default=8, ge=1)
 
+    tasks: str = ""
+    """Folders of task sets, with `:` between them; each a set or a folder of sets."""
+
     # Time limits of episodes.
     start_timeout_s: float = 60.0
     """Making one sandbox."""
@@ -146,6 +149,11 @@ class ServerConfig(BaseSettings):
         if not key:
             raise ValueError("the API key is empty")
         return key
+
+    @property
+    def task_folders(self) -> list[Path]:
+        """Where `tasks` points."""
+        return [Path(part) for part in self.tasks.split(":") if part]
 
     @property
     def memory_capacity_bytes(self) -> int:

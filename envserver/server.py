@@ -28,7 +28,7 @@ from envserver.api.app import build_app
 from envserver.api.calls import Calls
 from envserver.api.protocol import BoundedHttpProtocol
 from envserver.config import ServerConfig
-from envserver.episodes.catalog import Catalog, installed_environments
+from envserver.episodes.catalog import Catalog, folder_task_sets, installed_environments
 from envserver.episodes.manager import EpisodeManager
 from envserver.episodes.services import Services
 from envserver.grading.base import Grader
@@ -96,7 +96,8 @@ class RunningServer:
         self.config = config
         found = installed_environments() if environments is None else environments
         self.services = Services(config, runtime, graders or _installed_graders)
-        self.manager = EpisodeManager(self.services, Catalog(found))
+        catalog = Catalog(found, folder_task_sets(found, config.task_folders))
+        self.manager = EpisodeManager(self.services, catalog)
         self.calls = Calls(self.manager)
         self._socket = _listen(config.host, config.port)
         self._uvicorn = _Uvicorn(self._uvicorn_config(), self.manager, signals=signals)

@@ -42,7 +42,7 @@ def explain(error: Exception) -> CommandError | None:
     """What an error means to a person; None for a defect."""
     if isinstance(error, CommandError):
         return error
-    return _of_client(error) or _of_node(error)
+    return _of_client(error) or _of_node(error) or _of_tasks(error)
 
 
 def _of_client(error: Exception) -> CommandError | None:
@@ -61,6 +61,15 @@ def _of_client(error: Exception) -> CommandError | None:
     if isinstance(error, (errors.InfraError, errors.InternalError, errors.UnknownProblem)):
         return CommandError(str(error), Exit.FAILED)
     return CommandError(str(error), Exit.REFUSED)
+
+
+def _of_tasks(error: Exception) -> CommandError | None:
+    from environments.folders.places import TaskFolderError
+
+    if not isinstance(error, TaskFolderError):
+        return None
+    faults = "".join(f"\n  {fault}" for fault in error.faults)
+    return CommandError(f"task sets have {len(error.faults)} faults:{faults}")
 
 
 def _of_node(error: Exception) -> CommandError | None:

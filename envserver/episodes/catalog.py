@@ -1,6 +1,7 @@
 """The environments of this server, and their tasks.
 
-Environments are classes found through the entry-point group `envserver.environments`. A task set may read
+Environments are classes found through the entry-point group `envserver.environments`; beside the task sets that
+they ship with, `code` plays those of the folders that ENVSERVER_TASKS names. A task set may read
 files when its first task is asked for, so first touches run in a thread; after that its tasks are in memory
 and are taken directly.
 """
@@ -10,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TypeVar
 
 from environments.environment import Environment
+from environments.folders import load_task_sets
 from environments.tasks import Task, TaskSet
 from envserver.errors import EnvserverError
 from envserver_sdk.errors import NotFound
@@ -24,6 +27,7 @@ from envserver_sdk.models import EnvironmentInfo, TaskInfo, TaskList, TaskSetInf
 T = TypeVar("T")
 
 ENTRY_POINT_GROUP = "envserver.environments"
+FOLDERS_PLAYER = "code"
 DEFAULT_PAGE = 100
 
 
@@ -39,6 +43,17 @@ def installed_environments() -> dict[str, type[Environment]]:
     return found
 
 
+def folder_task_sets(
+    environments: Mapping[str, type[Environment]], paths: Sequence[Path]
+) -> dict[str, Mapping[str, TaskSet]]:
+    """The task sets of folders, for the environment that plays them: `code`. Raises: TaskFolderError."""
+    if not paths:
+        return {}
+    if FOLDERS_PLAYER not in environments:
+        raise EnvserverError(f"ENVSERVER_TASKS is set, but no environment {FOLDERS_PLAYER!r} is installed")
+    return {FOLDERS_PLAYER: load_task_sets(paths, taken=environments[FOLDERS_PLAYER].task_sets())}
+
+
 @dataclass(frozen=True)
 class Choice:
     """What an episode will play."""
@@ -52,8 +67,14 @@ class Choice:
 class Catalog:
     """Environments by name."""
 
-    def __init__(self, environments: Mapping[str, type[Environment]]) -> None:
+    def __init__(
+        self,
+        environments: Mapping[str, type[Environment]],
+        task_sets: Mapping[str, Mapping[str, TaskSet]] | None = None,
+    ) -> None:
         self._environments = dict(environments)
+        self._added = dict(task_sets or {})
+        """By environment, beside those that ship with it."""
         self._warm: set[tuple[str, str]] = set()
 
     def names(self) -> list[str]:
@@ -91,7 +112,7 @@ class Catalog:
         environment = self.environment(name)
         spec = environment.spec
         sets = []
-        for set_name, tasks in (await asyncio.to_thread(environment.task_sets)).items():
+        for set_name, tasks in (await asyncio.to_thread(self._task_sets, name)).items():
             ids = await self._touch(name, set_name, tasks.task_ids)
             sets.append(
                 TaskSetInfo(name=set_name, version=tasks.version, splits=list(tasks.splits()), task_count=len(ids))
@@ -130,8 +151,11 @@ class Catalog:
         except KeyError:
             raise NotFound(f"task set {set_name!r} has no split {split!r}") from None
 
+    def _task_sets(self, name: str) -> Mapping[str, TaskSet]:
+        return {**self.environment(name).task_sets(), **self._added.get(name, {})}
+
     async def _task_set(self, name: str, task_set: str | None) -> tuple[str, TaskSet]:
-        sets = self.environment(name).task_sets()
+        sets = self._task_sets(name)
         if not sets:
             raise NotFound(f"environment {name!r} has no task set")
         chosen = task_set or next(iter(sets))

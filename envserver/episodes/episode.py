@@ -62,7 +62,7 @@ class Episode(Entry):
     ) -> None:
         self.episode_id = plan.episode_id
         self.plan = plan
-        self.spec = plan.environment.spec
+        self.spec = plan.spec
         self.state = EpisodeState.QUEUED
         self.reason: str | None = None
         self.generation = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 
 from envserver.episodes.admission import Charge
@@ -97,7 +98,7 @@ class EpisodeManager:
             environment=choice.environment,
             task_set=choice.task_set,
             task=choice.task,
-            limits=merge_limits(choice.environment.spec.limits, request.limits),
+            limits=merge_limits(choice.environment.spec.limits, request.limits, choice.task.limits),
             sandbox_ttl_s=ttl_s + config.sandbox_ttl_margin_s,
         )
         episode = Episode(
@@ -205,11 +206,18 @@ class EpisodeManager:
             del self._entries[forgotten]
 
 
-def merge_limits(default: Limits, asked: LimitsRequest | None) -> Limits:
-    """The environment's limits with the caller's wishes. Raises: InvalidRequest."""
-    if asked is None:
-        return default
-    wishes = asked.model_dump(exclude_none=True)
+def merge_limits(default: Limits, asked: LimitsRequest | None, of_task: Mapping[str, float] | None = None) -> Limits:
+    """The environment's limits with the task's, and with the caller's wishes.
+
+    What a task sets is part of the problem: a caller may ask for less of it, never for more.
+
+    Raises: InvalidRequest.
+    """
+    wishes = asked.model_dump(exclude_none=True) if asked else {}
+    for name, most in (of_task or {}).items():
+        if wishes.get(name, most) > most:
+            raise InvalidRequest(f"limits: {name} is {wishes[name]}, this task allows at most {most}")
+    wishes = {**(of_task or {}), **wishes}
     if "memory_bytes" in wishes and "shm_bytes" not in wishes:
         wishes["shm_bytes"] = min(default.shm_bytes, wishes["memory_bytes"] * 2 // 5)
     try:

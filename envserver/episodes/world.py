@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 from pydantic_core import to_json
 
-from environments.environment import Environment, JsonObject
+from environments.environment import Environment, EnvironmentSpec, JsonObject
 from environments.tasks import Task
 from envserver.episodes.services import Services
 from envserver.logs import get_logger
@@ -48,6 +48,14 @@ class Plan:
     task: Task
     limits: Limits
     sandbox_ttl_s: float
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        """The environment's, with what the task sets instead."""
+        task, spec = self.task, self.environment.spec
+        changes: dict[str, Any] = {"episode_timeout_s": task.episode_timeout_s, "max_steps": task.max_steps}
+        changes |= dict.fromkeys(("step_timeout_s", "max_step_timeout_s"), task.step_timeout_s)
+        return replace(spec, **{name: value for name, value in changes.items() if value is not None})
 
     def labels(self, generation: int, purpose: str) -> dict[str, str]:
         """How a sandbox is found again when this process is gone."""
