@@ -45,6 +45,15 @@ class ServerConfig(BaseSettings):
     """Required unless `host` is a loopback address."""
     api_key_file: Path | None = None
     """Read instead of `api_key`, so that the key is in no environment."""
+    keys_file: Path | None = None
+    """Keys with scopes, and tenants with quotas; `envserver keys` writes it, and changes act at once."""
+    audit_file: Path | None = None
+    """Where the audit log is appended; without it nothing is recorded."""
+    tls_cert_file: Path | None = None
+    """The server's certificate with its chain, PEM; HTTP and WebSocket are then served over TLS alone."""
+    tls_key_file: Path | None = None
+    tls_client_ca_file: Path | None = None
+    """Clients must show a certificate of this authority, and still a key."""
 
     runtime: Literal["auto", "crun", "docker"] = "auto"
     """What makes sandboxes; `auto` takes crun where it can work, else docker, and says why in its log and health."""
@@ -83,6 +92,8 @@ class ServerConfig(BaseSettings):
     queue_timeout_s: float = 60.0
     """A create that waited so long is refused with `overloaded`."""
     start_concurrency: int = Field(default=8, ge=1)
+    pool_size: int = Field(default=16, ge=0)
+    """Sandboxes kept warm at most, all kinds together; how many there are follows demand. 0: none."""
 
     tasks: str = ""
     """Folders of task sets, with `:` between them; each a set or a folder of sets."""
@@ -131,11 +142,19 @@ class ServerConfig(BaseSettings):
 
     @model_validator(mode="after")
     def _key_unless_loopback(self) -> ServerConfig:
-        if not is_loopback(self.host) and self.api_key is None and self.api_key_file is None:
+        if not is_loopback(self.host) and not (self.api_key or self.api_key_file or self.keys_file):
             raise ValueError(
-                f"host is {self.host}, which others can reach: set ENVSERVER_API_KEY or ENVSERVER_API_KEY_FILE, "
-                "or bind 127.0.0.1"
+                f"host is {self.host}, which others can reach: set ENVSERVER_API_KEY, ENVSERVER_API_KEY_FILE or "
+                "ENVSERVER_KEYS_FILE, or bind 127.0.0.1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> ServerConfig:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("set both ENVSERVER_TLS_CERT_FILE and ENVSERVER_TLS_KEY_FILE, or neither")
+        if self.tls_client_ca_file is not None and self.tls_cert_file is None:
+            raise ValueError("ENVSERVER_TLS_CLIENT_CA_FILE needs ENVSERVER_TLS_CERT_FILE")
         return self
 
     def read_api_key(self) -> str | None:

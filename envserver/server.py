@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any, Self
@@ -24,10 +25,13 @@ from typing import Any, Self
 import uvicorn
 
 from environments.environment import Environment
+from envserver.access.audit import AuditLog
+from envserver.access.keyring import Keyring
+from envserver.access.tenants import Tenants
 from envserver.api.app import build_app
 from envserver.api.calls import Calls
 from envserver.api.protocol import BoundedHttpProtocol
-from envserver.config import ServerConfig
+from envserver.config import ServerConfig, is_loopback
 from envserver.episodes.catalog import Catalog, folder_task_sets, installed_environments
 from envserver.episodes.manager import EpisodeManager
 from envserver.episodes.services import Services
@@ -95,7 +99,9 @@ class RunningServer:
     ) -> None:
         self.config = config
         found = installed_environments() if environments is None else environments
-        self.services = Services(config, runtime, graders or _installed_graders)
+        tenants, self.audit = Tenants(), AuditLog(config.audit_file)
+        self.keyring = Keyring(config.keys_file, config.read_api_key(), tenants, self.audit)
+        self.services = Services(config, runtime, graders or _installed_graders, tenants=tenants, audit=self.audit)
         catalog = Catalog(found, folder_task_sets(found, config.task_folders))
         self.manager = EpisodeManager(self.services, catalog)
         self.calls = Calls(self.manager)
@@ -106,7 +112,8 @@ class RunningServer:
     @property
     def url(self) -> str:
         host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self.config.tls_cert_file is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -123,6 +130,8 @@ class RunningServer:
                 self._serving.result()
                 raise RuntimeError("the server could not start; see its log")
             await asyncio.sleep(0.005)
+        if not is_loopback(self.config.host) and self.config.tls_cert_file is None:
+            log.warning("served_without_tls", host=self.config.host)
         runtime = self.services.runtime
         log.info("server_started", url=self.url, runtime=runtime.name, runtime_reason=runtime.reason)
 
@@ -140,7 +149,7 @@ class RunningServer:
     def _uvicorn_config(self) -> uvicorn.Config:
         config = self.config
         return uvicorn.Config(
-            build_app(self.calls, config.read_api_key(), self._lifespan),
+            build_app(self.calls, self.keyring, self._lifespan),
             lifespan="on",
             http=BoundedHttpProtocol,
             ws="websockets-sansio",
@@ -152,17 +161,25 @@ class RunningServer:
             access_log=False,
             server_header=False,
             date_header=False,
+            ssl_certfile=config.tls_cert_file,
+            ssl_keyfile=config.tls_key_file,
+            ssl_ca_certs=None if config.tls_client_ca_file is None else str(config.tls_client_ca_file),
+            ssl_cert_reqs=ssl.CERT_NONE if config.tls_client_ca_file is None else ssl.CERT_REQUIRED,
         )
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[None]:
         await self.manager.adopt()
-        watching = asyncio.ensure_future(self.services.metrics.watch_loop())
+        watching = [
+            asyncio.ensure_future(watch) for watch in (self.services.metrics.watch_loop(), self.keyring.watch())
+        ]
         try:
             yield
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
             await self.manager.shutdown(self.config.shutdown_timeout_s)
+            await asyncio.to_thread(self.audit.close)
             log.info("server_stopped")
 
 

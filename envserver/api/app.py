@@ -15,8 +15,9 @@ from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
+from envserver.access.keyring import Keyring
 from envserver.api.calls import Calls
-from envserver.api.guard import Guard, Keys
+from envserver.api.guard import Guard
 from envserver.api.http import Routes
 from envserver.api.openapi import build_openapi
 from envserver.api.problems import problem_response
@@ -29,7 +30,7 @@ DESCRIPTION = "One container per episode, Gymnasium semantics over HTTP."
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
 
-def build_app(calls: Calls, key: str | None, lifespan: Lifespan | None = None) -> ASGIApp:
+def build_app(calls: Calls, keyring: Keyring, lifespan: Lifespan | None = None) -> ASGIApp:
     """Everything that uvicorn needs to serve."""
     app = FastAPI(
         title="envserver",
@@ -52,7 +53,7 @@ def build_app(calls: Calls, key: str | None, lifespan: Lifespan | None = None) -
 
     for kind in (Problem, EnvserverError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, on_error)
-    return Guard(app, Keys(key), calls.metrics)
+    return Guard(app, keyring, calls.metrics, calls.manager.services.audit)
 
 
 def _translate(error: Exception) -> Exception:

@@ -7,14 +7,14 @@ refused (its `Origin`), and so is one that reached us under a foreign name (its 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from envserver.access.audit import AuditLog
+from envserver.access.keyring import Keyring
 from envserver.api.problems import problem_response
 from envserver.config import is_loopback
 from envserver.metrics import Metrics
@@ -24,47 +24,43 @@ OPEN_PATHS = frozenset({"/health", "/v1/health"})
 """Answered without a key, so that a health check needs none."""
 
 
-class Keys:
-    """The key that is accepted, kept as its hash; None when none is required."""
-
-    def __init__(self, key: str | None) -> None:
-        self._digest = None if key is None else hashlib.sha256(key.encode()).digest()
-
-    @property
-    def required(self) -> bool:
-        return self._digest is not None
-
-    def accept(self, key: str) -> bool:
-        if self._digest is None:
-            return True
-        return hmac.compare_digest(hashlib.sha256(key.encode()).digest(), self._digest)
+CALLER = "envserver.caller"
+"""The scope's member that says who calls; absent only where nobody need say."""
 
 
 class Guard:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, keyring: Keyring, metrics: Metrics, audit: AuditLog) -> None:
         self._app = app
-        self._keys = keys
+        self._keyring = keyring
         self._metrics = metrics
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         try:
-            self._check(Headers(scope=scope), scope["path"])
+            self._check(scope, Headers(scope=scope))
         except Problem as problem:
+            client = scope.get("client")
+            self._audit.refuse(problem=problem.code, client=client[0] if client else None)
             await self._refuse(problem, scope, receive, send)
             return
         await self._pass(scope, receive, send)
 
-    def _check(self, headers: Headers, path: str) -> None:
-        if self._keys.required:
-            if path not in OPEN_PATHS and not self._keys.accept(_key_of(headers)):
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        if self._keyring.required:
+            caller = self._keyring.find(_key_of(headers))
+            if caller is None and scope["path"] not in OPEN_PATHS:
                 raise Unauthorized("send the API key as `Authorization: Bearer ...` or `X-API-Key`")
         elif not is_loopback(_host_of("//" + headers.get("host", "localhost"))):
             raise Unauthorized("a server without an API key answers only under a loopback name")
+        else:
+            caller = self._keyring.local
+        if caller is not None:
+            scope[CALLER] = caller
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != headers.get("host"):
             raise Unauthorized("requests of pages of another origin are refused")

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from envserver.api.calls import Calls, Reply
+from envserver.api.guard import CALLER
 from envserver.api.openapi import reads, returns
 from envserver.api.parsing import parse_json, parse_model
 from envserver.metrics import CONTENT_TYPE
@@ -61,6 +62,9 @@ class Routes:
         self._calls = calls
         self._config = calls.config
 
+    def _by(self, request: StarletteRequest) -> Calls:
+        return self._calls.by(request.scope[CALLER])
+
     async def _model(self, request: StarletteRequest, model: type[M], *, optional: bool = False) -> M:
         body = await read_body(request, self._config.max_body_bytes, self._config.body_timeout_s)
         if optional and not body:
@@ -81,15 +85,15 @@ class Routes:
 
     async def _step(self, request: StarletteRequest) -> Response:
         step = await self._model(request, models.StepRequest)
-        return respond(await self._calls.step(request.path_params["episode_id"], step))
+        return respond(await self._by(request).step(request.path_params["episode_id"], step))
 
     async def _get_step(self, request: StarletteRequest) -> Response:
         query = parse_model(models.GetStep, {**request.query_params, "index": request.path_params["index"]})
         episode_id = request.path_params["episode_id"]
-        return respond(await self._calls.get_step(episode_id, query.index, query.generation, query.wait_s))
+        return respond(await self._by(request).get_step(episode_id, query.index, query.generation, query.wait_s))
 
     async def _batch_step(self, request: StarletteRequest) -> Response:
-        return respond(await self._calls.batch_step(await self._model(request, models.BatchStep)))
+        return respond(await self._by(request).batch_step(await self._model(request, models.BatchStep)))
 
     # Cold
 
@@ -150,9 +154,9 @@ class Routes:
     async def _create(self, request: Request, key: Key = None) -> Response:
         body = await self._model(request, models.CreateEpisode)
         if key is not None:
-            return respond(await self._calls.create(body, key))
+            return respond(await self._by(request).create(body, key))
         # Nobody could ever learn this episode's id once its client has gone.
-        creating = asyncio.ensure_future(self._calls.create(body))
+        creating = asyncio.ensure_future(self._by(request).create(body))
         leaving = asyncio.ensure_future(_left(request))
         try:
             await asyncio.wait((creating, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -169,57 +173,59 @@ class Routes:
 
     async def _list(
         self,
+        request: Request,
         state: models.EpisodeState | None = None,
         environment: str | None = None,
         cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
-        return respond(await self._calls.list(state, environment, cursor, limit))
+        return respond(await self._by(request).list(state, environment, cursor, limit))
 
-    async def _get(self, episode_id: str) -> Response:
-        return respond(await self._calls.get(episode_id))
+    async def _get(self, request: Request, episode_id: str) -> Response:
+        return respond(await self._by(request).get(episode_id))
 
-    async def _close(self, episode_id: str, key: Key = None) -> Response:
-        return respond(await self._calls.close(episode_id, key))
+    async def _close(self, request: Request, episode_id: str, key: Key = None) -> Response:
+        return respond(await self._by(request).close(episode_id, key))
 
     async def _reset(self, request: Request, episode_id: str, key: Key = None) -> Response:
         body = await self._model(request, models.ResetEpisode, optional=True)
-        return respond(await self._calls.reset(episode_id, body, key))
+        return respond(await self._by(request).reset(episode_id, body, key))
 
-    async def _grade(self, episode_id: str, key: Key = None) -> Response:
-        return respond(await self._calls.grade(episode_id, key))
+    async def _grade(self, request: Request, episode_id: str, key: Key = None) -> Response:
+        return respond(await self._by(request).grade(episode_id, key))
 
-    async def _read_file(self, episode_id: str, path: str) -> Response:
-        return Response(await self._calls.read_file(episode_id, path), media_type=OCTETS)
+    async def _read_file(self, request: Request, episode_id: str, path: str) -> Response:
+        return Response(await self._by(request).read_file(episode_id, path), media_type=OCTETS)
 
     async def _write_file(self, request: Request, episode_id: str, path: str, key: Key = None) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != OCTETS:
             raise UnsupportedMediaType(f"send {OCTETS}")
-        self._calls.manager.episode(episode_id)  # an unknown episode's file is not worth reading
+        self._by(request).own_live(episode_id)  # an unknown episode's file is not worth reading
         data = await read_body(request, self._config.max_file_bytes, self._config.body_timeout_s)
-        return respond(await self._calls.write_file(episode_id, path, data, key))
+        return respond(await self._by(request).write_file(episode_id, path, data, key))
 
-    async def _environments(self) -> Response:
-        return respond(await self._calls.environments())
+    async def _environments(self, request: Request) -> Response:
+        return respond(await self._by(request).environments())
 
-    async def _environment(self, name: str) -> Response:
-        return respond(await self._calls.environment(name))
+    async def _environment(self, request: Request, name: str) -> Response:
+        return respond(await self._by(request).environment(name))
 
     async def _tasks(
         self,
+        request: Request,
         name: str,
         task_set: str | None = None,
         split: str = "all",
         cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
-        return respond(await self._calls.tasks(name, task_set, split, cursor, limit))
+        return respond(await self._by(request).tasks(name, task_set, split, cursor, limit))
 
     async def _health(self, _: Request) -> Response:
         return respond(await self._calls.health())
 
-    async def _metrics(self, _: Request) -> Response:
-        return Response(self._calls.render_metrics(), headers={"content-type": CONTENT_TYPE})
+    async def _metrics(self, request: Request) -> Response:
+        return Response(self._by(request).render_metrics(), headers={"content-type": CONTENT_TYPE})
 
 
 async def _left(request: StarletteRequest) -> None:

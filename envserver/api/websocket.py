@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import codecs as text_codecs
+import contextlib
 from collections import deque
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from envserver.access.keyring import Caller
 from envserver.api.calls import Calls
 from envserver.api.codecs import CODECS, CallId, Codec, Frame, JsonCodec
+from envserver.api.guard import CALLER
 from envserver.api.methods import Call, FileReply, dispatch
 from envserver.api.problems import as_problem, encode_problem
 from envserver.logs import get_logger
@@ -27,7 +30,7 @@ from envserver_sdk.errors import InvalidRequest
 
 log = get_logger(__name__)
 
-CLOSE_TRY_AGAIN = 1013
+CLOSE_POLICY = 1008
 MAX_ID_LENGTH = 64
 
 
@@ -42,14 +45,16 @@ class WebSocketEndpoint:
         asked: list[str] = scope.get("subprotocols", [])
         chosen = next((name for name in CODECS if name in asked), None)
         await websocket.accept(subprotocol=chosen)
-        await Connection(self._calls, websocket, CODECS[chosen or JsonCodec.subprotocol]).serve()
+        caller: Caller = scope[CALLER]
+        await Connection(self._calls, caller, websocket, CODECS[chosen or JsonCodec.subprotocol]).serve()
 
 
 class Connection:
     """One client's connection."""
 
-    def __init__(self, calls: Calls, websocket: WebSocket, codec: Codec) -> None:
+    def __init__(self, calls: Calls, caller: Caller, websocket: WebSocket, codec: Codec) -> None:
         self._calls = calls
+        self._caller = caller
         self._config = calls.config
         self._websocket = websocket
         self._codec = codec
@@ -62,17 +67,25 @@ class Connection:
         self._room.set()
 
     async def serve(self) -> None:
-        """Until either side ends it; calls that still wait for an answer are let go of."""
+        """Until either side ends it or the caller's key ends; calls that still wait for an answer are let go of."""
         reading = asyncio.ensure_future(self._read())
         writing = asyncio.ensure_future(self._write())
         both = (reading, writing)
+        revoked = asyncio.Event()
+        forget = self._caller.when_ended(revoked.set)
+        watching = asyncio.ensure_future(revoked.wait())
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((*both, watching), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            forget()
+            watching.cancel()
             ending = [task for task in (*both, *self._tasks) if not task.done()]
             for task in ending:
                 task.cancel()
             await asyncio.gather(*both, *ending, return_exceptions=True)
+            if revoked.is_set():
+                with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):  # it may have gone by itself
+                    await self._websocket.close(CLOSE_POLICY, "the API key has ended")
 
     # Reading
 
@@ -96,7 +109,7 @@ class Connection:
         try:
             call_id, method, params = self._open(frame)
             stream = Stream(self, call_id)
-            reply = await dispatch(method, Call(self._calls, self._codec, params, stream.open))
+            reply = await dispatch(method, Call(self._calls.by(self._caller), self._codec, params, stream.open))
             stream.close()
             if isinstance(reply, FileReply):
                 answer = self._codec.file(call_id, reply.path, reply.data)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from envserver.access.tenants import Hold
 from envserver.episodes.admission import Ticket
 from envserver.episodes.services import Services
 from envserver.logs import get_logger
@@ -20,6 +21,8 @@ class Entry(ABC):
     """Anything with an episode id."""
 
     episode_id: str
+    owner: str
+    """The tenant whose keys may see it."""
 
     @abstractmethod
     def info(self) -> EpisodeInfo: ...
@@ -36,8 +39,9 @@ class Entry(ABC):
 class Tombstone(Entry):
     """A closed episode: answers what became of it."""
 
-    def __init__(self, info: EpisodeInfo) -> None:
+    def __init__(self, info: EpisodeInfo, owner: str) -> None:
         self.episode_id = info.episode_id
+        self.owner = owner
         self._info = info
 
     def info(self) -> EpisodeInfo:
@@ -55,11 +59,13 @@ class LostEpisode(Entry):
 
     REASON = "server_restarted"
 
-    def __init__(self, services: Services, found: SandboxInfo, ticket: Ticket) -> None:
+    def __init__(self, services: Services, found: SandboxInfo, ticket: Ticket, hold: Hold) -> None:
         self.episode_id = found.labels.get("episode") or found.sandbox_id
+        self.owner = hold.tenant.name
         self._services = services
         self._found = found
         self._ticket = ticket
+        self._hold = hold
         self._closed_because: str | None = None
 
     @property
@@ -92,6 +98,7 @@ class LostEpisode(Entry):
                 self._closed_because = None
                 raise
             self._ticket.release()
+            self._hold.release()
 
     def refusal(self) -> Problem:
         since = datetime.fromtimestamp(self._found.created_at, UTC).isoformat(timespec="seconds")

@@ -11,10 +11,12 @@ no request can cancel: beginning a world, a step, a grading. A request only wait
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from envserver.access.tenants import Hold
 from envserver.episodes.admission import Charge, Ticket, Waiter
 from envserver.episodes.encoding import encode_started, encode_step
 from envserver.episodes.entry import Entry
@@ -59,20 +61,26 @@ class Episode(Entry):
         idle_timeout_s: float,
         metadata: Mapping[str, Any],
         on_closed: Callable[[Episode], None],
+        hold: Hold,
     ) -> None:
         self.episode_id = plan.episode_id
+        self.owner = plan.owner
         self.plan = plan
         self.spec = plan.spec
         self.state = EpisodeState.QUEUED
         self.reason: str | None = None
         self.generation = 1
         self.step_index = 0
+        self.steps_taken = 0
+        """Of all generations."""
         self.reward = 0.0
         self.created_at = time.time()
         self.metadata = dict(metadata)
         self.grade_result: GradeResult | None = None
         self._services = services
         self._on_closed = on_closed
+        self._hold = hold
+        self._charged_cpu_s = 0.0
         self._lease = Lease(ttl_s, idle_timeout_s, self._is_busy, self._expire)
         self._records = Records(services.config.record_bytes)
         self._world: World | None = None
@@ -109,6 +117,7 @@ class Episode(Entry):
         self._require_open()
         if self.state in (EpisodeState.QUEUED, EpisodeState.STARTING):
             raise self._not_live()
+        self._hold.tenant.start()
         self._lease.use()
         self.state = EpisodeState.STARTING
         self.generation += 1
@@ -228,6 +237,8 @@ class Episode(Entry):
     def _apply(self, record: StepRecord, done: Done) -> bool:
         """Move the state on; returns whether the step is truncated."""
         self.step_index = record.index
+        self.steps_taken += 1
+        self._charge_cpu(done.cpu_ms)
         self.reward += done.reward
         self._services.metrics.steps.labels(self.plan.environment_name, done.outcome.value).observe(done.duration_s)
         if done.ours and not done.submitted:
@@ -290,6 +301,7 @@ class Episode(Entry):
         """Forget an episode that was refused before it began."""
         self.state, self.reason = EpisodeState.CLOSED, "refused"
         self._lease.stop()
+        self._hold.release(refund=True)
 
     async def close(self, reason: str) -> None:
         """Stop whatever runs, destroy the world, give the capacity back; waiters get `episode_closed`."""
@@ -304,6 +316,7 @@ class Episode(Entry):
         await self._leave_world()
         if self._ticket is not None:
             self._ticket.release()
+        self._hold.release()
         log.info("episode_closed", episode_id=self.episode_id, generation=self.generation, reason=self.reason)
         self._services.metrics.closed.labels(self.reason).inc()
         self._on_closed(self)
@@ -311,7 +324,15 @@ class Episode(Entry):
     async def _leave_world(self) -> None:
         world, self._world = self._world, None
         if world is not None:
+            with contextlib.suppress(SandboxError):  # beside its steps: its reset, and what ran on in the background
+                self._hold.tenant.charge_cpu(world.sandbox.usage().cpu_s - self._charged_cpu_s)
+            self._charged_cpu_s = 0.0
             await self._services.destroy(world.sandbox)
+
+    def _charge_cpu(self, step_cpu_ms: float | None) -> None:
+        if step_cpu_ms is not None:
+            self._charged_cpu_s += step_cpu_ms / 1000
+            self._hold.tenant.charge_cpu(step_cpu_ms / 1000)
 
     def _expire(self, expiry: Expiry) -> None:
         if expiry is Expiry.EPISODE:

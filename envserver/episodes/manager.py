@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from envserver.access.tenants import DEFAULT_TENANT, Hold
 from envserver.episodes.admission import Charge
 from envserver.episodes.catalog import Catalog
 from envserver.episodes.entry import Entry, LostEpisode, Tombstone
 from envserver.episodes.episode import Episode
+from envserver.episodes.pool import PURPOSE_POOL
 from envserver.episodes.services import Services
 from envserver.episodes.world import PURPOSE_GRADING, Plan
 from envserver.logs import get_logger
@@ -35,13 +37,13 @@ class EpisodeManager:
     # Starting and ending of the server
 
     async def adopt(self) -> None:
-        """Find what an earlier server left: its episodes are listed as lost, its graders' sandboxes destroyed."""
+        """Find what an earlier server left: its episodes are listed as lost, all else is destroyed."""
         for found in await self.services.runtime.list():
-            if found.labels.get("purpose") == PURPOSE_GRADING:
+            if found.labels.get("purpose") in (PURPOSE_GRADING, PURPOSE_POOL):
                 await self._destroy_left(found.sandbox_id)
             elif found.running:
                 ticket = self.services.admission.occupy(self._charge_of(found))
-                self._add(LostEpisode(self.services, found, ticket))
+                self._add(LostEpisode(self.services, found, ticket, self._hold_of(found)))
             else:
                 await self._destroy_left(found.sandbox_id)
 
@@ -52,11 +54,17 @@ class EpisodeManager:
             log.warning("sandbox_not_destroyed", sandbox_id=sandbox_id, error=type(error).__name__)
 
     def _charge_of(self, found: SandboxInfo) -> Charge:
+        return Charge.of(self._limits_of(found))
+
+    def _hold_of(self, found: SandboxInfo) -> Hold:
+        tenant = self.services.tenants.get(found.labels.get("owner", DEFAULT_TENANT))
+        return tenant.occupy(self._limits_of(found).disk_bytes)
+
+    def _limits_of(self, found: SandboxInfo) -> Limits:
         try:
-            limits = self.catalog.environment(found.labels.get("environment", "")).spec.limits
+            return self.catalog.environment(found.labels.get("environment", "")).spec.limits
         except NotFound:
-            limits = Limits()
-        return Charge.of(limits)
+            return Limits()
 
     @property
     def draining(self) -> bool:
@@ -65,6 +73,7 @@ class EpisodeManager:
     async def drain(self, timeout_s: float) -> None:
         """Begin nothing new, and let running steps and gradings finish for so long."""
         self.services.admission.close()
+        await self.services.pool.close()
         running = [task for entry in self._open() if isinstance(entry, Episode) for task in entry.work()]
         if running:
             await asyncio.wait(running, timeout=timeout_s)
@@ -72,6 +81,7 @@ class EpisodeManager:
     async def shutdown(self, timeout_s: float) -> None:
         """Close every episode of this server. Lost ones are left to their deadline: they are not ours to end."""
         self.services.admission.close()
+        await self.services.pool.close()
         closings = [
             asyncio.ensure_future(entry.close("shutdown")) for entry in self._open() if isinstance(entry, Episode)
         ]
@@ -83,11 +93,13 @@ class EpisodeManager:
 
     # Episodes
 
-    async def create(self, request: CreateEpisode) -> bytes:
+    async def create(
+        self, request: CreateEpisode, owner: str = DEFAULT_TENANT, on_made: Callable[[Episode], None] = lambda _: None
+    ) -> bytes:
         """Make and begin an episode; an encoded `EpisodeStarted`. Nothing is left of one that fails or is cancelled.
 
-        Raises: NotFound, InvalidRequest, Overloaded, ShuttingDown, InfraError; EpisodeClosed when it was
-        closed while it began.
+        Raises: NotFound, InvalidRequest, Overloaded, QuotaExceeded, ShuttingDown, InfraError; EpisodeClosed when
+        it was closed while it began.
         """
         choice = await self.catalog.choose(request.environment, request.task_set, request.task, request.seed)
         config = self.services.config
@@ -100,6 +112,7 @@ class EpisodeManager:
             task=choice.task,
             limits=merge_limits(choice.environment.spec.limits, request.limits, choice.task.limits),
             sandbox_ttl_s=ttl_s + config.sandbox_ttl_margin_s,
+            owner=owner,
         )
         episode = Episode(
             self.services,
@@ -108,6 +121,7 @@ class EpisodeManager:
             idle_timeout_s=request.idle_timeout_s or config.default_idle_timeout_s,
             metadata=request.metadata,
             on_closed=self._bury,
+            hold=self.services.tenants.get(owner).admit(plan.limits.disk_bytes),
         )
         try:
             starting = episode.start(choice.seed, request.options)
@@ -115,6 +129,7 @@ class EpisodeManager:
             episode.discard()
             raise
         self._add(episode)
+        on_made(episode)
         return await self._started(episode, starting)
 
     async def _started(self, episode: Episode, starting: asyncio.Task[bytes]) -> bytes:
@@ -145,7 +160,7 @@ class EpisodeManager:
         try:
             return self._entries[episode_id][1]
         except KeyError:
-            raise NotFound(f"there is no episode {episode_id[:64]!r}") from None
+            raise unknown_episode(episode_id) from None
 
     def episode(self, episode_id: str) -> Episode:
         """The actor. Raises: NotFound, EpisodeClosed, EpisodeLost."""
@@ -167,14 +182,20 @@ class EpisodeManager:
         return entry
 
     def page(
-        self, *, state: EpisodeState | None, environment: str | None, cursor: str | None, limit: int
+        self,
+        *,
+        state: EpisodeState | None,
+        environment: str | None,
+        cursor: str | None,
+        limit: int,
+        owner: str | None = None,
     ) -> EpisodeList:
-        """Episodes in the order of their making; closed ones only where asked for."""
+        """Episodes in the order of their making; closed ones only where asked for; of all tenants without `owner`."""
         after = int(cursor) if cursor and cursor.isdecimal() and len(cursor) < 18 else 0
         shown: list[EpisodeInfo] = []
         last = after
         for serial, entry in self._entries.values():
-            if serial <= after:
+            if serial <= after or (owner is not None and entry.owner != owner):
                 continue
             info = entry.info()
             wanted = info.state is not EpisodeState.CLOSED if state is None else info.state is state
@@ -199,11 +220,21 @@ class EpisodeManager:
     def _bury(self, entry: Entry) -> None:
         """Replace a closed episode by its tombstone, and forget the oldest one too many."""
         serial, _ = self._entries[entry.episode_id]
-        self._entries[entry.episode_id] = (serial, Tombstone(entry.info()))
+        info = entry.info()
+        self._entries[entry.episode_id] = (serial, Tombstone(info, entry.owner))
+        self.services.audit.record(
+            "closed", tenant=entry.owner, episode_id=entry.episode_id, generation=info.generation, reason=info.reason,
+            steps=entry.steps_taken if isinstance(entry, Episode) else None,
+        )  # fmt: skip
         self._tombstones[entry.episode_id] = None
         if len(self._tombstones) > self.services.config.tombstones:
             forgotten, _ = self._tombstones.popitem(last=False)
             del self._entries[forgotten]
+
+
+def unknown_episode(episode_id: str) -> NotFound:
+    """Also what is said of another tenant's episode, so that nobody learns which ids there are."""
+    return NotFound(f"there is no episode {episode_id[:64]!r}")
 
 
 def merge_limits(default: Limits, asked: LimitsRequest | None, of_task: Mapping[str, float] | None = None) -> Limits:

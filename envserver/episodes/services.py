@@ -7,8 +7,11 @@ from collections.abc import Callable, Coroutine
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
+from envserver.access.audit import AuditLog
+from envserver.access.tenants import Tenants
 from envserver.config import ServerConfig
 from envserver.episodes.admission import Admission
+from envserver.episodes.pool import WarmPool
 from envserver.grading.base import Grader
 from envserver.logs import get_logger
 from envserver.metrics import Metrics
@@ -31,15 +34,28 @@ class Services:
         runtime: Runtime,
         graders: Callable[[str], Grader],
         metrics: Metrics | None = None,
+        tenants: Tenants | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
         self.config = config
         self.runtime = runtime
         self.graders = graders
         self.metrics = metrics or Metrics()
+        self.tenants = tenants or Tenants()
+        self.audit = audit or AuditLog(None)
         self.admission = Admission(config, self.metrics)
         self.starts = asyncio.Semaphore(config.start_concurrency)
+        self.starting = 0
+        """Worlds being made now, or waiting for their turn."""
+        self.pool = WarmPool(
+            config, runtime, self.metrics, spawn=self.spawn, destroy=self.destroy, busy=lambda: self._is_beginning
+        )
         self.gradings = asyncio.Semaphore(config.grade_concurrency)
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def _is_beginning(self) -> bool:
+        return self.starting > 0 or self.admission.queued > 0
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run detached from whoever asked; the loop alone keeps only weak references to tasks."""

@@ -17,6 +17,8 @@ from pydantic_core import to_json
 
 from environments.environment import Environment, EnvironmentSpec, JsonObject
 from environments.tasks import Task
+from envserver.access.tenants import DEFAULT_TENANT
+from envserver.episodes.pool import Kind
 from envserver.episodes.services import Services
 from envserver.logs import get_logger
 from envserver.runtimes.base import (
@@ -48,6 +50,8 @@ class Plan:
     task: Task
     limits: Limits
     sandbox_ttl_s: float
+    owner: str = DEFAULT_TENANT
+    """The tenant."""
 
     @property
     def spec(self) -> EnvironmentSpec:
@@ -65,13 +69,17 @@ class Plan:
             "environment": self.environment_name,
             "task_set": self.task_set,
             "task": self.task.task_id,
-            "owner": "default",
+            "owner": self.owner,
             "purpose": purpose,
         }
 
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.environment, self.task.image or self.environment.spec.image, self.limits)
+
     def sandbox_spec(self, generation: int) -> SandboxSpec:
         return SandboxSpec(
-            image=self.task.image or self.environment.spec.image,
+            image=self.kind.image,
             limits=self.limits,
             labels=self.labels(generation, PURPOSE_EPISODE),
             ttl_s=self.sandbox_ttl_s,
@@ -92,21 +100,25 @@ class World:
 
 
 async def begin_world(services: Services, plan: Plan, generation: int, seed: int, options: Mapping[str, Any]) -> World:
-    """Make a sandbox and reset the environment in it.
+    """Take a warm sandbox or make one, and reset the environment in it.
 
     Raises: InvalidRequest for options that the environment refuses; Overloaded when the runtime has no room;
     InfraError for everything that is our fault.
     """
+    warm = await _claim(services, plan, generation)
     for attempt in range(1, START_ATTEMPTS + 1):
+        claimed, warm = warm, None
         try:
-            async with services.starts:
-                return await _begin_once(services, plan, generation, seed, options)
+            if claimed is None:
+                claimed = await _make(services, plan, generation)
+            return await _begin_in(services, plan, generation, seed, options, claimed)
         except CapacityError as error:
+            if attempt < START_ATTEMPTS and await services.pool.drain():
+                continue
             raise Overloaded(str(error), retry_after_s=services.admission.retry_after_s(1)) from error
         except ImageNotFoundError as error:
-            image = plan.sandbox_spec(generation).image
             raise InfraError(
-                f"image {image!r} of environment {plan.environment_name!r} is not stored on this node; "
+                f"image {plan.kind.image!r} of environment {plan.environment_name!r} is not stored on this node; "
                 "`envserver images import` stores it"
             ) from error
         except (SandboxError, TimeoutError) as error:
@@ -120,15 +132,51 @@ async def begin_world(services: Services, plan: Plan, generation: int, seed: int
     raise AssertionError("unreachable")
 
 
-async def _begin_once(services: Services, plan: Plan, generation: int, seed: int, options: Mapping[str, Any]) -> World:
-    config, phases = services.config, services.metrics.create_phase
+_Claimed = tuple[Sandbox, Environment | None]
+"""With the environment that was prepared over it, if one was."""
+
+
+async def _claim(services: Services, plan: Plan, generation: int) -> _Claimed | None:
+    """A warm sandbox, made this episode's own."""
+    warm = services.pool.take(plan.kind, plan.sandbox_ttl_s)
+    if warm is None:
+        return None
     began = perf_counter()
-    async with asyncio.timeout(config.start_timeout_s):
-        sandbox = await services.runtime.create(plan.sandbox_spec(generation))
-    made = perf_counter()
     try:
-        environment = plan.environment()
-        async with asyncio.timeout(config.reset_timeout_s):
+        async with asyncio.timeout(services.config.start_timeout_s):
+            await services.runtime.claim(warm.sandbox, plan.sandbox_spec(generation))
+    except BaseException as error:
+        await services.destroy(warm.sandbox)
+        if not isinstance(error, (SandboxError, TimeoutError)):
+            raise
+        log.info("warm_sandbox_lost", episode_id=plan.episode_id, error=repr(error)[:300])
+        return None
+    services.metrics.create_phase.labels(plan.environment_name, "claim").observe(perf_counter() - began)
+    return warm.sandbox, warm.environment
+
+
+async def _make(services: Services, plan: Plan, generation: int) -> _Claimed:
+    services.starting += 1
+    try:
+        async with services.starts:
+            began = perf_counter()
+            async with asyncio.timeout(services.config.start_timeout_s):
+                sandbox = await services.runtime.create(plan.sandbox_spec(generation))
+    finally:
+        services.starting -= 1
+    services.metrics.create_phase.labels(plan.environment_name, "sandbox").observe(perf_counter() - began)
+    return sandbox, None
+
+
+async def _begin_in(
+    services: Services, plan: Plan, generation: int, seed: int, options: Mapping[str, Any], claimed: _Claimed
+) -> World:
+    """Reset; the sandbox is destroyed on any failure."""
+    sandbox, prepared = claimed
+    began = perf_counter()
+    try:
+        environment = prepared or plan.environment()
+        async with asyncio.timeout(services.config.reset_timeout_s):
             observation, info = await environment.reset(sandbox, plan.task, seed, options)
         encoded = _encode(observation)
         _encode(info)
@@ -138,8 +186,7 @@ async def _begin_once(services: Services, plan: Plan, generation: int, seed: int
         if problem is not None:
             raise problem from error
         raise
-    phases.labels(plan.environment_name, "sandbox").observe(made - began)
-    phases.labels(plan.environment_name, "reset").observe(perf_counter() - made)
+    services.metrics.create_phase.labels(plan.environment_name, "reset").observe(perf_counter() - began)
     return World(generation, sandbox, environment, seed, encoded, info)
 
 

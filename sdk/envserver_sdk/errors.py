@@ -54,6 +54,12 @@ class Unauthorized(Problem):
     code, status, title = "unauthorized", 401, "A valid API key is required"
 
 
+class Forbidden(Problem):
+    """`extra["scope"]` is what the key lacks."""
+
+    code, status, title = "forbidden", 403, "The API key does not allow this"
+
+
 class NotFound(Problem):
     code, status, title = "not_found", 404, "There is no such thing"
 
@@ -118,6 +124,12 @@ class Overloaded(Problem):
     code, status, title = "overloaded", 429, "The node is full"
 
 
+class QuotaExceeded(Problem):
+    """`extra["quota"]` names it, and `extra["retry_after_s"]` is there where waiting helps."""
+
+    code, status, title = "quota_exceeded", 429, "The tenant has used up a quota"
+
+
 class InfraError(Problem):
     """Ours, and safe to retry; never to be trained on."""
 
@@ -141,9 +153,10 @@ class UnknownProblem(Problem):
 PROBLEMS: dict[str, type[Problem]] = {
     cls.code: cls
     for cls in (
-        InvalidRequest, Unauthorized, NotFound, MethodNotAllowed, RequestTimeout, IdempotencyMismatch,
+        InvalidRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, RequestTimeout, IdempotencyMismatch,
         StaleGeneration, WrongStepIndex, EpisodeEnded, EpisodeNotLive, EpisodeClosed, EpisodeLost,
-        PayloadTooLarge, UnsupportedMediaType, FileProblem, Overloaded, InfraError, ShuttingDown, InternalError,
+        PayloadTooLarge, UnsupportedMediaType, FileProblem, Overloaded, QuotaExceeded, InfraError,
+        ShuttingDown, InternalError,
     )
 }  # fmt: skip
 

@@ -42,6 +42,7 @@ def make_config(**changes: Any) -> ServerConfig:
         "min_available_memory_bytes": 0,
         "drain_timeout_s": 2.0,
         "shutdown_timeout_s": 5.0,
+        "pool_size": 0,
         **changes,
     }
     return ServerConfig(**values)

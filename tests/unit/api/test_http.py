@@ -188,7 +188,7 @@ async def test_health_and_metrics(http: httpx.AsyncClient, runtime: ScriptedRunt
     ):
         assert line in text
     runtime.available = False
-    server.calls._ready_until = 0.0
+    server.calls._readiness._until = 0.0
     unready = await http.get("/health")
     assert (unready.status_code, unready.json()["status"]) == (503, "unavailable")
     runtime.available = True

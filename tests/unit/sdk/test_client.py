@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from envserver.api.calls import Calls
 from envserver.server import RunningServer
 from envserver_sdk import AsyncClient, AsyncEpisode, Timeouts
 from envserver_sdk.errors import (
@@ -73,19 +74,21 @@ async def test_another_client_attaches_and_goes_on(client: AsyncClient, server: 
     assert caught.value.extra["expected"] == 3
 
 
-async def test_a_step_longer_than_one_wait_is_asked_for_again(server: RunningServer, gates: Gates) -> None:
+async def test_a_step_longer_than_one_wait_is_asked_for_again(
+    server: RunningServer, gates: Gates, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with AsyncClient(server.url, timeouts=Timeouts(wait_s=0.01)) as client:
         episode = await client.create("scripted")
         stepping = asyncio.ensure_future(episode.step({"type": "wait", "gate": "g"}))
         await gates.reached("g")
-        asks = server.calls.get_step
+        asks = Calls.get_step
         asked = asyncio.Event()
 
         async def get_step(*args: object) -> object:
             asked.set()
             return await asks(*args)  # type: ignore[arg-type]
 
-        server.calls.get_step = get_step  # type: ignore[method-assign, assignment]
+        monkeypatch.setattr(Calls, "get_step", get_step)
         await asked.wait()
         gates.open("g")
         assert (await stepping).observation == {"passed": "g"}
