@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from environments.code.humaneval import problems
+from tests.chat_stub import Messages, chat_stub
 from tests.conftest import ROOT
 from tests.e2e.conftest import ServerProcess
 
@@ -25,9 +30,39 @@ def test_a_group_of_rollouts_has_rewards_and_advantages(server: ServerProcess) -
     assert len(group[5]["outcomes"]) == 6, "one that never submits is graded by what it left"
 
 
-def test_an_example_needs_nothing_but_the_sdk() -> None:
-    code = "import runpy, sys; runpy.run_path('examples/rollout.py'); print(sorted(sys.modules))"
+@pytest.mark.parametrize("name", ["rollout", "grpo"])
+def test_an_example_needs_nothing_but_the_sdk(name: str) -> None:
+    code = f"import runpy, sys; runpy.run_path('examples/{name}.py'); print(sorted(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert "envserver_sdk" in said
     assert "'envserver'" not in said
     assert "'environments'" not in said
+
+
+def test_a_grpo_rollout_against_an_endpoint_writes_its_samples(server: ServerProcess, tmp_path: Path) -> None:
+    task = problems()["HumanEval/2"]
+    right = f"```python\n{task['prompt']}{task['canonical_solution']}\n```"
+    wrong = f"Sure:\n```python\n{task['prompt']}    return 0.0\n```"
+    first: Iterator[str | int] = iter([right, wrong, "I would rather not.", 503, "```python\nreturn\n```"])
+    lock = threading.Lock()
+
+    def answer(messages: Messages) -> str | int:
+        with lock:
+            return next(first, right) if len(messages) == 2 else right
+
+    out = tmp_path / "samples.jsonl"
+    with chat_stub(answer) as stub:
+        command = [
+            sys.executable, "-W", "error", "examples/grpo.py", "--endpoint", stub.url, "--model", "stub",
+            "--out", str(out), "--url", server.url, "--task", "HumanEval/2", "--group", "5", "--temperature", "0.7",
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    samples = [json.loads(line) for line in out.read_text().splitlines()]
+    assert sorted(sample["reward"] for sample in samples) == [0.0, 1.0, 1.0, 1.0, 1.0]
+    assert all(sample["mask"] == 1 and sample["reason"] is None for sample in samples)
+    assert {sample["reward"]: round(sample["advantage"], 3) for sample in samples} == {0.0: -2.0, 1.0: 0.5}
+    said = {sample["messages"][2]["content"]: sample for sample in samples}
+    assert said[wrong]["reward"] == 0.0
+    assert "SyntaxError" in said["```python\nreturn\n```"]["messages"][3]["content"]
+    assert {request["temperature"] for request in stub.requests} == {0.7}
+    assert done.stderr == "HumanEval/2: 5 of 5 trainable, mean reward 0.80\n"
