@@ -98,7 +98,7 @@ class Service:
     # --- life -----------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        adopted = self._maker.adopt()
+        self._maker.adopt()
         self._checkpoints.remove_orphans()
         self._adopt_from_engine()
         path = self._config.run / protocol.SOCKET_NAME
@@ -110,7 +110,8 @@ class Service:
         threading.Thread(target=self._reap, name="reaper", daemon=True).start()
         if self._crun_problem is None:
             threading.Thread(target=self._maker.prepare_ranges, args=(_PREPARED_RANGES,), daemon=True).start()
-        log.info("launcher ready: node=%s adopted=%d socket=%s", self._config.name, len(adopted), path)
+        adopted = sum(len(maker.records()) for maker in self._makers)
+        log.info("launcher ready: node=%s adopted=%d socket=%s", self._config.name, adopted, path)
         while not self._stopping.is_set():
             try:
                 connection, _ = listener.accept()
@@ -138,6 +139,10 @@ class Service:
             list(pool.map(self._destroy_any, ids))
         node.release(self._config)
         log.info("node ended: sandboxes=%d", len(ids))
+
+    def close(self) -> None:
+        """Let go of what outlives a request: connections to a Docker Engine."""
+        self._docker.engine.close()
 
     def _reap(self) -> None:
         """End what nobody ended in time."""
@@ -312,3 +317,4 @@ def run_forever(config: node.NodeConfig) -> None:
     service.serve()
     if ending:
         service.end()
+    service.close()

@@ -20,17 +20,27 @@ def first_uid(node: str) -> int:
 
 def write(directory: Path, rootfs: Path, uid: int) -> None:
     """The image's accounts with `user` as `uid`, readable by all. Raises: OSError."""
-    shell = "/bin/bash" if (rootfs / "bin/bash").exists() else "/bin/sh"
-    own = {"passwd": f"user:x:{uid}:{uid}:user:/home/user:{shell}", "group": f"user:x:{uid}:"}
-    for name, line in own.items():
-        others = (each for each in _lines(rootfs / "etc" / name) if each.partition(":")[0] != "user")
-        (directory / name).write_text("\n".join([*others, line, ""]), errors="surrogateescape")
+    for name in ("passwd", "group"):
+        lines = _lines(rootfs / "etc" / name)
+        others = [line for line in lines if not _is_user(line)]
+        own = f"user:x:{uid}:{uid}:user:/home/user:{_shell(lines)}" if name == "passwd" else f"user:x:{uid}:"
+        (directory / name).write_text("\n".join([*others, own, ""]), errors="surrogateescape")
         (directory / name).chmod(0o644)
 
 
+def _is_user(line: str) -> bool:
+    return line.partition(":")[0] == "user"
+
+
+def _shell(lines: list[str]) -> str:
+    """Of the image's own user, where it has one."""
+    fields = next((line.split(":") for line in lines if _is_user(line)), [])
+    return fields[6] if len(fields) == 7 and fields[6].startswith("/") else "/bin/sh"
+
+
 def _lines(file: Path) -> list[str]:
-    """Of a file of an image, which may be anything."""
-    if file.is_symlink() or not file.is_file():
+    """Of a file of an image, which may be anything: a link would lead to the launcher's own files."""
+    if file.parent.is_symlink() or file.is_symlink() or not file.is_file():
         return ["root:x:0:0:root:/root:/bin/sh" if file.name == "passwd" else "root:x:0:"]
     with file.open(errors="surrogateescape") as stream:
         return stream.read(_READ_MAX).splitlines()

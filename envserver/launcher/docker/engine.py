@@ -6,6 +6,7 @@ Neither `exec` nor the archive calls are among them: both act as root on what ho
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,15 +27,18 @@ _CONFLICT = 409
 class Engine:
     """One Engine by its socket; safe to call from many threads. Nothing is asked of it before the first call."""
 
-    def __init__(self, socket: Path, oci_runtime: str | None = None) -> None:
-        self.socket, self._oci_runtime = socket, oci_runtime
+    def __init__(self, path: Path, oci_runtime: str | None = None) -> None:
+        self.path, self._oci_runtime = path, oci_runtime
         self._client: docker.APIClient | None = None
         self._lock = threading.Lock()
 
     def problem(self) -> str | None:
         """Why no sandbox can be made with it, fit for an operator; None when it can."""
-        if not self.socket.exists():
-            return f"there is no Engine at {self.socket}"
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:  # docker-py would leave its own open on a failure
+                probe.connect(str(self.path))
+        except OSError as error:
+            return f"there is no Engine at {self.path}: {error.strerror}"
         try:
             with _translated("info"):
                 known = sorted(self._api().info()["Runtimes"])
@@ -43,6 +47,13 @@ class Engine:
         if self._oci_runtime is not None and self._oci_runtime not in known:
             return f"the Engine has no OCI runtime {self._oci_runtime!r}; it has {', '.join(known)}"
         return None
+
+    def close(self) -> None:
+        """Let go of connections; the next call makes new ones."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
     def start_container(self, name: str, body: dict[str, Any]) -> str:
         """Create a container and start it; returns its cgroup. What failed half-way is the caller's to remove."""
@@ -105,7 +116,7 @@ class Engine:
         with self._lock:
             if self._client is None:
                 with _translated("version"):
-                    self._client = docker.APIClient(f"unix://{self.socket}", version="auto", timeout=_TIMEOUT_S)
+                    self._client = docker.APIClient(f"unix://{self.path}", version="auto", timeout=_TIMEOUT_S)
             return self._client
 
 

@@ -104,10 +104,10 @@ pub fn place(fd: RawFd, target: RawFd, close_on_exec: bool) -> Result<(), Errno>
     checked(unsafe { libc::dup3(fd, target, flags) }).map(drop)
 }
 
-/// Closes every descriptor from `first` on.
+/// Closes every descriptor from `first` on. The last is the largest that any can have: gVisor refuses more.
 pub fn close_from(first: RawFd) -> Result<(), Errno> {
     // SAFETY: as for `place`: no `OwnedFd` above is used afterwards.
-    checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } as c_int).map(drop)
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) } as c_int).map(drop)
 }
 
 /// Who connected: uid and pid, each as this process's namespaces show them. The pid is 0 for a process that the
