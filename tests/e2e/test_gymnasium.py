@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 
 from envserver_sdk import Client
 from envserver_sdk.gymnasium import EnvserverVectorEnv
+from tests.conftest import ROOT
 from tests.e2e.conftest import ServerProcess
 
 pytestmark = pytest.mark.node
@@ -58,3 +63,13 @@ def test_many_episodes_share_a_connection_and_the_quick_are_not_held_up(server: 
         assert (indices.tolist(), rewards.tolist(), terminations.tolist()) == ([0], [1.0], [True])
     finally:
         envs.close()
+
+
+def test_the_benchmark_measures_both_ways(server: ServerProcess) -> None:
+    command = [sys.executable, "-m", "benchmarks.vector", "--url", server.url, "--envs", "2", "--steps", "2"]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    (line,) = said.splitlines()
+    figures = json.loads(line)
+    for way in ("lock_step", "first_ready"):
+        assert figures[way]["seconds"] >= figures[way]["shortest_s"], "nothing is quicker than the sleeps themselves"
+        assert figures[way]["steps_per_s"] > 0
