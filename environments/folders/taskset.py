@@ -103,15 +103,18 @@ def _splits(
     return splits
 
 
-def load_task_sets(paths: Iterable[Path], taken: Iterable[str] = ()) -> dict[str, FolderTaskSet]:
+def load_task_sets(
+    paths: Iterable[Path], taken: Iterable[str] = (), *, allow_empty: bool = False
+) -> dict[str, FolderTaskSet]:
     """Read every set of the paths, by name; a path is a set's folder or a folder of sets.
 
-    `taken` are names that other sets have. Raises: TaskFolderError with every fault of all of them.
+    `taken` are names that other sets have; `allow_empty` lets a folder with nothing in it pass. Raises:
+    TaskFolderError with every fault of all of them.
     """
     faults: list[Fault] = []
     sets: dict[str, FolderTaskSet] = {}
     names = dict.fromkeys(taken, "the environment's own")
-    for folder in _set_folders(paths, faults):
+    for folder in _set_folders(paths, faults, allow_empty=allow_empty):
         try:
             loaded = load_task_set(folder)
         except TaskFolderError as error:
@@ -128,14 +131,15 @@ def load_task_sets(paths: Iterable[Path], taken: Iterable[str] = ()) -> dict[str
     return sets
 
 
-def _set_folders(paths: Iterable[Path], faults: list[Fault]) -> list[Path]:
+def _set_folders(paths: Iterable[Path], faults: list[Fault], *, allow_empty: bool) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if (path / SETTINGS).exists():
             found.append(path)
             continue
-        below = [entry for entry in entries(path, faults) if (entry / SETTINGS).exists()]
-        if not below and path.is_dir():
+        within = entries(path, faults)
+        below = [entry for entry in within if (entry / SETTINGS).exists()]
+        if not below and path.is_dir() and (within or not allow_empty):
             faults.append(Fault(path, 0, f"has no {SETTINGS}, neither itself nor a folder in it"))
         found += below
     return found

@@ -46,12 +46,15 @@ def installed_environments() -> dict[str, type[Environment]]:
 def folder_task_sets(
     environments: Mapping[str, type[Environment]], paths: Sequence[Path]
 ) -> dict[str, Mapping[str, TaskSet]]:
-    """The task sets of folders, for the environment that plays them: `code`. Raises: TaskFolderError."""
+    """The task sets of folders, for the environment that plays them: `code`. A folder may be empty, as a volume is.
+
+    Raises: TaskFolderError.
+    """
     if not paths:
         return {}
     if FOLDERS_PLAYER not in environments:
         raise EnvserverError(f"ENVSERVER_TASKS is set, but no environment {FOLDERS_PLAYER!r} is installed")
-    return {FOLDERS_PLAYER: load_task_sets(paths, taken=environments[FOLDERS_PLAYER].task_sets())}
+    return {FOLDERS_PLAYER: load_task_sets(paths, environments[FOLDERS_PLAYER].task_sets(), allow_empty=True)}
 
 
 @dataclass(frozen=True)

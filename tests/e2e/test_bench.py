@@ -37,16 +37,15 @@ ROOTS_FIGURES = {
 
 @pytest.mark.usefixtures("nothing_left")
 def test_the_bench_prints_every_figure_as_json(server: ServerProcess, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.bench", "--short", "--url", server.url]
+    command = [sys.executable, "-m", "envserver.cli", "bench", "--short", "--url", server.url]
     result = subprocess.run(
-        [*command, "--json", str(tmp_path / "bench.json")], cwd=ROOT, check=True, capture_output=True, text=True
+        [*command, "--file", str(tmp_path / "bench.json")], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    document = json.loads(result.stdout.splitlines()[-1])
-    assert document == json.loads((tmp_path / "bench.json").read_text())
+    document = json.loads((tmp_path / "bench.json").read_text())
     assert document["machine"]["cpus"] == os.cpu_count()
     figures = {figure["name"]: figure for figure in document["figures"]}
     assert set(figures) == FIGURES | (ROOTS_FIGURES if os.geteuid() == 0 else set())
     for name, figure in figures.items():
         measured = [figure["value"]] if "value" in figure else [figure["p50_ms"], figure["p99_ms"], figure["count"]]
         assert all(number > 0 for number in measured), name
-        assert name in result.stdout.rpartition("\n{")[0], "the table shows it too"
+        assert name in result.stdout, "the table shows it too"

@@ -66,7 +66,8 @@ def project() -> Iterator[Project]:
         yield made
     finally:
         made.make("down")
-        subprocess.run(["docker", "volume", "rm", f"{made.name}_data", f"{made.name}_run"], check=False)
+        volumes = [f"{made.name}_{name}" for name in ("data", "run", "tasks")]
+        subprocess.run(["docker", "volume", "rm", *volumes], check=False)
 
 
 def test_make_up_ends_when_the_node_plays_episodes(project: Project) -> None:
@@ -98,7 +99,8 @@ def test_the_server_holds_no_privilege(project: Project) -> None:
     assert [name.upper() for name in host["CapDrop"]] == ["ALL"]
     assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"])
     assert host["Devices"] in (None, [])
-    assert {mount["Destination"] for mount in described["Mounts"]} == {"/run/envserver", "/sys/fs/cgroup"}
+    assert {mount["Destination"] for mount in described["Mounts"]} == {"/run/envserver", "/sys/fs/cgroup", "/tasks"}
+    assert [mount["Destination"] for mount in described["Mounts"] if not mount["RW"]] == ["/tasks"]
     status = _status(project.execute("server", "cat", "/proc/1/status"))
     assert status["Uid"].split() == ["990"] * 4
     assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
