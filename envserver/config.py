@@ -82,7 +82,7 @@ class ServerConfig(BaseSettings):
     """Default: four fifths of the machine's memory."""
     capacity_cpus: float | None = None
     """Default: the machine's CPUs."""
-    memory_overcommit: float = Field(default=16.0, ge=1)
+    memory_overcommit: float = Field(default=64.0, ge=1)
     cpu_overcommit: float = Field(default=512.0, ge=1)
     min_available_memory_bytes: int = 512 * MIB
     """Nothing starts while the machine has less left (0: do not look)."""

@@ -47,6 +47,12 @@ class RangePool:
         self._fresh = deque(range(RANGE_COUNT))
         self._freed: deque[int] = deque()
         self._lock = threading.Lock()
+        self._begun = threading.Condition(self._lock)
+
+    def wait_for_begun(self, count: int) -> None:
+        """Until so many ranges have been handed out at least once."""
+        with self._begun:
+            self._begun.wait_for(lambda: not self._fresh or self._fresh[0] >= count)
 
     def take(self) -> int:
         """An index that no live sandbox has. Raises: RangesExhaustedError."""
@@ -55,7 +61,9 @@ class RangePool:
                 if not self._freed:
                     raise RangesExhaustedError(f"all {RANGE_COUNT} uid ranges are in use")
                 return self._freed.popleft()
-            return self._fresh.popleft()
+            taken = self._fresh.popleft()
+            self._begun.notify_all()
+            return taken
 
     def take_exactly(self, index: int) -> None:
         """Mark the range of an adopted sandbox as used."""
@@ -79,12 +87,6 @@ class UserNamespaces:
             ours.close()
             _serve(theirs)
         theirs.close()
-
-    def prepare(self, count: int) -> None:
-        """Make those of the first `count` ranges now: 5 ms each that no sandbox will wait for."""
-        for index in range(count):
-            self.image(index)
-            self.writable(index)
 
     def image(self, index: int) -> int:
         """For an image's files: container id n, stored as n, becomes n of the range."""

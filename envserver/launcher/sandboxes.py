@@ -260,9 +260,12 @@ class SandboxMaker:
         syscalls.attach_id_mapped(self.paths.dev, target, self._namespaces.image(0), read_only=True)
         syscalls.umount(target)
 
-    def prepare_ranges(self, count: int) -> None:
-        """Make user namespaces ahead of the first sandboxes."""
-        self._namespaces.prepare(count)
+    def keep_ranges_ready(self, ahead: int) -> None:
+        """Make user namespaces before sandboxes need them, which else wait 5 ms for each; for ever, in a thread."""
+        for index in range(idmap.RANGE_COUNT):
+            self._ranges.wait_for_begun(index - ahead)
+            self._namespaces.image(index)
+            self._namespaces.writable(index)
 
     def get(self, sandbox_id: str) -> SandboxRecord | None:
         with self._lock:

@@ -33,7 +33,7 @@ log = logging.getLogger("envserver.launcher")
 _PEER = struct.Struct("3i")
 _REAP_INTERVAL_S = 5.0
 _CLIENTS_MAX = 256
-_PREPARED_RANGES = 64
+_RANGES_AHEAD = 64
 
 
 def _describe(record: SandboxRecord) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Service:
         listener.listen(_CLIENTS_MAX)
         threading.Thread(target=self._reap, name="reaper", daemon=True).start()
         if self._crun_problem is None:
-            threading.Thread(target=self._maker.prepare_ranges, args=(_PREPARED_RANGES,), daemon=True).start()
+            threading.Thread(target=self._maker.keep_ranges_ready, args=(_RANGES_AHEAD,), daemon=True).start()
         adopted = sum(len(maker.records()) for maker in self._makers)
         log.info("launcher ready: node=%s adopted=%d socket=%s", self._config.name, adopted, path)
         while not self._stopping.is_set():
