@@ -273,6 +273,42 @@ async def test_one_that_is_open_at_exit_closes_its_episode(server: RunningServer
     await until(lambda: not runtime.sandboxes)
 
 
+async def test_one_that_is_collected_on_its_own_thread_closes_its_episode_too(
+    server: RunningServer, runtime: ScriptedRuntime
+) -> None:
+    async def forget(kept: list[EnvserverEnv]) -> None:
+        kept.clear()
+        gc.collect()
+
+    def work() -> None:
+        kept = [EnvserverEnv("scripted", url=server.url)]
+        kept[0].reset()
+        kept[0]._session.run(forget(kept))
+
+    await from_thread(work)
+    await until(lambda: not runtime.sandboxes)
+
+
+FORK = """
+import gc, os, sys, gymnasium, envserver_sdk.gymnasium
+env = gymnasium.make("envserver/Episode-v0", environment="scripted", url=sys.argv[1])
+env.reset()
+child = os.fork()
+if child == 0:
+    del env
+    gc.collect()
+    os._exit(7)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), env.step({"type": "echo", "value": "still mine"})[0]["value"])
+"""
+
+
+async def test_a_fork_leaves_the_episode_to_its_parent(server: RunningServer) -> None:
+    command = [sys.executable, "-c", FORK, server.url]
+    done = await from_thread(lambda: subprocess.run(command, capture_output=True, text=True, timeout=30, check=False))
+    assert (done.stdout, done.returncode) == ("7 still mine\n", 0), done.stderr
+
+
 async def test_gymnasium_s_own_vector_environment_takes_it(server: RunningServer) -> None:
     def work() -> None:
         envs = SyncVectorEnv([lambda task=task: make(server, task=task) for task in ("a", "b")])  # type: ignore[misc]
