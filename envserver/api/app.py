@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import WebSocketRoute
+from starlette.routing import WebSocketRoute, compile_path
 from starlette.types import ASGIApp
 
 from envserver.access.keyring import Keyring
@@ -23,7 +23,7 @@ from envserver.api.openapi import build_openapi
 from envserver.api.problems import problem_response
 from envserver.api.websocket import WebSocketEndpoint
 from envserver.errors import EnvserverError
-from envserver_sdk.errors import InvalidRequest, Problem
+from envserver_sdk.errors import InvalidRequest, MethodNotAllowed, Problem
 
 DESCRIPTION = "One container per episode, Gymnasium semantics over HTTP."
 
@@ -48,12 +48,24 @@ def build_app(calls: Calls, keyring: Keyring, lifespan: Lifespan | None = None) 
     app.router.routes.extend(routes.unprefixed())
     app.openapi = lambda: build_openapi(app)  # type: ignore[method-assign]
 
-    async def on_error(_: Request, error: Exception) -> Response:
-        return problem_response(_translate(error), calls.metrics)
+    async def on_error(request: Request, error: Exception) -> Response:
+        response = problem_response(_translate(error), calls.metrics)
+        if response.status_code == MethodNotAllowed.status:
+            response.headers["Allow"] = _allowed(app, request.url.path) or response.headers["Allow"]
+        return response
 
     for kind in (Problem, EnvserverError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, on_error)
     return Guard(app, keyring, calls.metrics, calls.manager.services.audit)
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """Every method of a path, of which a router knows only the first that it tried."""
+    found: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        if compile_path(template)[0].match(path):
+            found |= {method.upper() for method in operations}
+    return ", ".join(sorted(found))
 
 
 def _translate(error: Exception) -> Exception:

@@ -8,6 +8,7 @@ millisecond here. Both use the same models and the same calls.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request
@@ -16,19 +17,22 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from envserver.api.calls import Calls, Reply
+from envserver.api.calls import MAX_PATH_LENGTH, Calls, Reply
 from envserver.api.guard import CALLER
-from envserver.api.openapi import reads, returns
+from envserver.api.openapi import BYTES, reads, returns
 from envserver.api.parsing import parse_json, parse_model
+from envserver.episodes.idempotency import KEY_PATTERN
 from envserver.metrics import CONTENT_TYPE
 from envserver_sdk import models
 from envserver_sdk.errors import PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 
 M = TypeVar("M", bound=BaseModel)
 
-Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=KEY_PATTERN)]
+FilePath = Annotated[str, Query(pattern=r"^/[^\x00]*$", max_length=MAX_PATH_LENGTH)]
 JSON = "application/json"
 OCTETS = "application/octet-stream"
+MAX_DIGITS = 64
 
 
 def respond(reply: Reply) -> Response:
@@ -88,7 +92,8 @@ class Routes:
         return respond(await self._by(request).step(request.path_params["episode_id"], step))
 
     async def _get_step(self, request: StarletteRequest) -> Response:
-        query = parse_model(models.GetStep, {**request.query_params, "index": request.path_params["index"]})
+        given = {**request.query_params, "index": request.path_params["index"]}
+        query = parse_model(models.GetStep, {name: _number(text) for name, text in given.items()})
         episode_id = request.path_params["episode_id"]
         return respond(await self._by(request).get_step(episode_id, query.index, query.generation, query.wait_s))
 
@@ -123,11 +128,11 @@ class Routes:
         )  # fmt: skip
         router.add_api_route(
             "/episodes/{episode_id}/files", self._read_file, methods=["GET"], name="read_file",
-            responses={200: {"content": {OCTETS: {}}}},
+            responses={200: {"content": BYTES}},
         )  # fmt: skip
         router.add_api_route(
             "/episodes/{episode_id}/files", self._write_file, methods=["PUT"], name="write_file",
-            openapi_extra={"requestBody": {"required": True, "content": {OCTETS: {}}}},
+            openapi_extra={"requestBody": {"required": True, "content": BYTES}},
             responses=returns(models.FileInfo),
         )  # fmt: skip
         router.add_api_route(
@@ -143,7 +148,11 @@ class Routes:
         )
         router.add_api_route("/health", self._health, methods=["GET"], name="health", responses=returns(models.Health))
         router.add_api_route(
-            "/metrics", self._metrics, methods=["GET"], name="metrics", responses={200: {"content": {"text/plain": {}}}}
+            "/metrics",
+            self._metrics,
+            methods=["GET"],
+            name="metrics",
+            responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
         )
         return router
 
@@ -194,10 +203,10 @@ class Routes:
     async def _grade(self, request: Request, episode_id: str, key: Key = None) -> Response:
         return respond(await self._by(request).grade(episode_id, key))
 
-    async def _read_file(self, request: Request, episode_id: str, path: str) -> Response:
+    async def _read_file(self, request: Request, episode_id: str, path: FilePath) -> Response:
         return Response(await self._by(request).read_file(episode_id, path), media_type=OCTETS)
 
-    async def _write_file(self, request: Request, episode_id: str, path: str, key: Key = None) -> Response:
+    async def _write_file(self, request: Request, episode_id: str, path: FilePath, key: Key = None) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != OCTETS:
             raise UnsupportedMediaType(f"send {OCTETS}")
         self._by(request).own_live(episode_id)  # an unknown episode's file is not worth reading
@@ -226,6 +235,15 @@ class Routes:
 
     async def _metrics(self, request: Request) -> Response:
         return Response(self._by(request).render_metrics(), headers={"content-type": CONTENT_TYPE})
+
+
+def _number(text: str) -> int | float | str:
+    """What a parameter's text means as JSON; what is no number stays text, for the model to refuse."""
+    for kind in (int, float):
+        if text.isascii() and "_" not in text and len(text) <= MAX_DIGITS:
+            with contextlib.suppress(ValueError):
+                return kind(text)
+    return text
 
 
 async def _left(request: StarletteRequest) -> None:

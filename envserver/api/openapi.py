@@ -21,6 +21,9 @@ JsonObject = dict[str, Any]
 _REF = "#/components/schemas/{model}"
 
 
+BYTES: JsonObject = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
 def _content(model: type[BaseModel]) -> JsonObject:
     return {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
 
@@ -35,12 +38,15 @@ def returns(model: type[BaseModel], status: int = 200) -> dict[int | str, JsonOb
     return {status: {"description": model.__name__, "content": _content(model)}}
 
 
-def _parameter(name: str, where: str, kind: str, *, required: bool = False) -> JsonObject:
-    return {"name": name, "in": where, "required": required, "schema": {"type": kind}}
+def _parameter(name: str, where: str, schema: JsonObject, *, required: bool = False) -> JsonObject:
+    return {"name": name, "in": where, "required": required, "schema": schema}
+
+
+_INDEX: JsonObject = {"type": "integer", "minimum": 1, "maximum": models.MAX_INTEGER}
 
 
 def _hot_operations() -> JsonObject:
-    episode = _parameter("episode_id", "path", "string", required=True)
+    episode = _parameter("episode_id", "path", {"type": "string"}, required=True)
     pending = returns(models.StepPending, 202)
     return {
         "/v1/episodes/{episode_id}/step": {
@@ -58,9 +64,9 @@ def _hot_operations() -> JsonObject:
                 "summary": "The record of a step",
                 "parameters": [
                     episode,
-                    _parameter("index", "path", "integer", required=True),
-                    _parameter("generation", "query", "integer"),
-                    _parameter("wait_s", "query", "number"),
+                    _parameter("index", "path", _INDEX, required=True),
+                    _parameter("generation", "query", _INDEX),
+                    _parameter("wait_s", "query", {"type": "number", "minimum": 0, "maximum": 3600}),
                 ],
                 "responses": {**returns(models.StepResult), **pending},
             }
@@ -97,6 +103,73 @@ _MODELS: tuple[type[BaseModel], ...] = (
 )  # fmt: skip
 
 
+_ALWAYS = ("unauthorized", "internal_error")
+_ON_EPISODE = ("forbidden", "not_found", "episode_closed", "episode_lost", "infra_error")
+_WITH_BODY = ("invalid_request", "request_timeout", "payload_too_large", "unsupported_media_type")
+_ON_STEP = ("stale_generation", "idempotency_mismatch", "wrong_step_index", "episode_ended", "episode_not_live")
+_TO_BEGIN = ("idempotency_mismatch", "overloaded", "quota_exceeded", "shutting_down", "infra_error")
+
+_PROBLEMS_OF: dict[str, tuple[str, ...]] = {
+    "create": (*_WITH_BODY, *_TO_BEGIN, "forbidden", "not_found", "episode_closed"),
+    "list": ("forbidden", "invalid_request"),
+    "get": ("forbidden", "not_found"),
+    "close": ("forbidden", "not_found", "invalid_request", "idempotency_mismatch", "overloaded", "infra_error"),
+    "step": (*_ON_EPISODE, *_WITH_BODY, *_ON_STEP, "shutting_down"),
+    "get_step": (*_ON_EPISODE, "invalid_request", "stale_generation"),
+    "batch_step": ("forbidden", *_WITH_BODY),
+    "reset": (*_ON_EPISODE, *_WITH_BODY, *_TO_BEGIN, "episode_not_live"),
+    "grade": (
+        *_ON_EPISODE, "invalid_request", "idempotency_mismatch", "episode_not_live", "stale_generation", "overloaded",
+    ),
+    "read_file": (*_ON_EPISODE, "invalid_request", "file_error", "episode_ended", "episode_not_live", "overloaded"),
+    "write_file": (
+        *_ON_EPISODE, *_WITH_BODY, "file_error", "idempotency_mismatch", "episode_ended", "episode_not_live",
+        "overloaded",
+    ),
+    "environments": ("forbidden",),
+    "environment": ("forbidden", "not_found"),
+    "tasks": ("forbidden", "not_found", "invalid_request"),
+    "health": (),
+    "metrics": ("forbidden",),
+}  # fmt: skip
+"""What each operation may answer beside its result; a batch's steps carry theirs inside."""
+
+_OF_EPISODE = ("get", "close", "step", "get_step", "reset", "grade", "read_file", "write_file")
+
+
+def _problem_responses(operation: str) -> JsonObject:
+    """By status, each naming the codes that come with it."""
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys((*_ALWAYS, *_PROBLEMS_OF[operation])):
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    return {str(status): _problem(codes) for status, codes in sorted(by_status.items())}
+
+
+def _problem(codes: list[str]) -> JsonObject:
+    schema = {
+        "allOf": [
+            {"$ref": _REF.format(model="Problem")},
+            {"properties": {"type": {"enum": [TYPE_PREFIX + code for code in codes]}}},
+        ]
+    }
+    response: JsonObject = {
+        "description": ", ".join(f"`{code}`" for code in codes),
+        "content": {"application/problem+json": {"schema": schema}},
+    }
+    if {"overloaded", "quota_exceeded"} & set(codes):
+        response["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}}
+    if "unauthorized" in codes:
+        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return response
+
+
+def _links() -> JsonObject:
+    """Where an episode's id leads."""
+    return {
+        name: {"operationId": name, "parameters": {"episode_id": "$response.body#/episode_id"}} for name in _OF_EPISODE
+    }
+
+
 def build_openapi(app: FastAPI) -> JsonObject:
     """The whole document, cached on the application."""
     if app.openapi_schema is None:
@@ -107,13 +180,25 @@ def build_openapi(app: FastAPI) -> JsonObject:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas.update(definitions["$defs"], Problem=_PROBLEM_SCHEMA)
-        problem = {
-            "description": "A problem",
-            "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}},
+        document["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
+        document["security"] = [{"bearer": []}, {"header": []}]
         for path in document["paths"].values():
             for operation in path.values():
-                operation["responses"].pop("422", None)
-                operation["responses"]["default"] = problem
+                _complete(operation)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _complete(operation: JsonObject) -> None:
+    """Give an operation its own name, its problems, and what follows from it."""
+    name = operation["operationId"] = operation["operationId"].partition("_v1_")[0]
+    operation["responses"].pop("422", None)
+    operation["responses"].update(_problem_responses(name))
+    if name == "create":
+        operation["responses"]["201"]["links"] = _links()
+    if name == "health":
+        operation["security"] = []
+        operation["responses"]["503"] = {**operation["responses"]["200"], "description": "Draining, or no runtime"}

@@ -8,6 +8,7 @@ key is the reason for having one. Bounded by number, bytes and age: the oldest f
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from envserver_sdk.errors import IdempotencyMismatch, InvalidRequest, Overloaded
 T = TypeVar("T")
 
 MAX_KEY_LENGTH = 255
+KEY_PATTERN = "^[!-~]{1,255}$"
+"""Visible ASCII, which every transport carries unchanged."""
 
 
 @dataclass
@@ -50,8 +53,8 @@ class IdempotencyStore:
 
         Raises: IdempotencyMismatch for another fingerprint; Overloaded when every kept entry still runs.
         """
-        if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-            raise InvalidRequest(f"the idempotency key must have 1 to {MAX_KEY_LENGTH} printable characters")
+        if not re.fullmatch(KEY_PATTERN, key):
+            raise InvalidRequest(f"the idempotency key must have 1 to {MAX_KEY_LENGTH} visible ASCII characters")
         name = (scope, key)
         entry = self._entries.get(name)
         if entry is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 JsonObject = dict[str, Any]
 
@@ -42,10 +42,24 @@ class EpisodeState(StrEnum):
     LOST = "lost"
 
 
-class RequestModel(BaseModel):
-    """What a client sends: unknown members are refused, so that a typing error is never silent."""
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 1.0 is an integer too."""
+    return int(value) if type(value) is float and value.is_integer() else value
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+MAX_INTEGER = 2**63 - 1
+MAX_LIMIT_BYTES = 1 << 40
+
+_WHOLE = BeforeValidator(_whole)
+Index = Annotated[int, Field(ge=1, le=MAX_INTEGER), _WHOLE]
+Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER), _WHOLE]
+PageSize = Annotated[int, Field(ge=1, le=1000), _WHOLE]
+
+
+class RequestModel(BaseModel):
+    """What a client sends: unknown members and wrong types are refused, so that a typing error is never silent."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class ResultModel(BaseModel):
@@ -57,19 +71,19 @@ class ResultModel(BaseModel):
 class LimitsRequest(RequestModel):
     """Hard limits of the episode's container; what is left out is the environment's default."""
 
-    memory_bytes: int | None = Field(default=None, ge=32 << 20)
-    cpus: float | None = Field(default=None, ge=0.05)
-    pids: int | None = Field(default=None, ge=8, le=32768)
-    disk_bytes: int | None = Field(default=None, ge=8 << 20)
-    shm_bytes: int | None = Field(default=None, ge=64 << 10)
-    nofile: int | None = Field(default=None, ge=32, le=65536)
+    memory_bytes: Annotated[int, Field(ge=32 << 20, le=MAX_LIMIT_BYTES), _WHOLE] | None = None
+    cpus: float | None = Field(default=None, ge=0.05, le=256)
+    pids: Annotated[int, Field(ge=8, le=32768), _WHOLE] | None = None
+    disk_bytes: Annotated[int, Field(ge=8 << 20, le=MAX_LIMIT_BYTES), _WHOLE] | None = None
+    shm_bytes: Annotated[int, Field(ge=64 << 10, le=MAX_LIMIT_BYTES), _WHOLE] | None = None
+    nofile: Annotated[int, Field(ge=32, le=65536), _WHOLE] | None = None
 
 
 class CreateEpisode(RequestModel):
     environment: str = Field(max_length=128)
     task_set: str | None = Field(default=None, max_length=128)
     task: str | None = Field(default=None, max_length=256)
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    seed: Seed | None = None
     options: JsonObject = Field(default_factory=dict)
     limits: LimitsRequest | None = None
     network: None = None
@@ -79,14 +93,14 @@ class CreateEpisode(RequestModel):
 
 
 class ResetEpisode(RequestModel):
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    seed: Seed | None = None
     options: JsonObject = Field(default_factory=dict)
 
 
 class StepRequest(RequestModel):
     action: Any
-    step_index: int = Field(ge=1)
-    generation: int | None = Field(default=None, ge=1)
+    step_index: Index
+    generation: Index | None = None
     timeout_s: float | None = Field(default=None, gt=0, le=24 * 3600)
     wait_s: float | None = Field(default=None, ge=0, le=3600)
     metadata: JsonObject = Field(default_factory=dict)
@@ -95,23 +109,23 @@ class StepRequest(RequestModel):
 class GetStep(RequestModel):
     """Which step's record, and how long to wait for one that runs."""
 
-    index: int = Field(ge=1)
-    generation: int | None = Field(default=None, ge=1)
+    index: Index
+    generation: Index | None = None
     wait_s: float = Field(default=0.0, ge=0, le=3600)
 
 
 class ListEpisodes(RequestModel):
-    state: EpisodeState | None = None
+    state: Annotated[EpisodeState, Field(strict=False)] | None = None
     environment: str | None = None
     cursor: str | None = None
-    limit: int = Field(default=100, ge=1, le=1000)
+    limit: PageSize = 100
 
 
 class ListTasks(RequestModel):
     task_set: str | None = None
     split: str = "all"
     cursor: str | None = None
-    limit: int = Field(default=100, ge=1, le=1000)
+    limit: PageSize = 100
 
 
 class BatchStepEntry(StepRequest):
