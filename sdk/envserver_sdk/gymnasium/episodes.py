@@ -76,6 +76,7 @@ class AsyncEpisodes:
         self._random = [np.random.default_rng() for _ in requests]
         self._running: dict[int, asyncio.Task[None]] = {}
         self._ready: list[Turn] = []
+        self._raised: Exception | None = None
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
@@ -122,15 +123,19 @@ class AsyncEpisodes:
 
         After `timeout_s` seconds those that are ready then, perhaps none. The others stay under way.
 
-        Raises: ValueError when fewer than `min_ready` are under way, which would wait for ever.
+        Raises: ValueError when fewer than `min_ready` are under way, which would wait for ever; what an action raised
+        that is no JSON value. Its step was not taken.
         """
-        if not 0 <= min_ready <= len(self.under_way):
+        if self._raised is None and not 0 <= min_ready <= len(self.under_way):
             raise ValueError(f"min_ready is {min_ready}, must be from 0 to {len(self.under_way)}, the slots under way")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while len(self._ready) < min_ready:
+                while len(self._ready) < min_ready and self._raised is None:
                     self._arrived.clear()
                     await self._arrived.wait()
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
         ready, self._ready = self._ready, []
         return ready
 
@@ -147,9 +152,13 @@ class AsyncEpisodes:
         self._ready = [turn for turn in self._ready if turn.index not in indices]
 
     async def _run(self, index: int, action: Any) -> None:
-        turn = await self._take_turn(index, action)
+        try:
+            turn = await self._take_turn(index, action)
+        except Exception as error:  # a mistake of the caller or of ours, and `recv` must not wait for its turn
+            self._raised = error
+        else:
+            self._ready.append(turn)
         del self._running[index]
-        self._ready.append(turn)
         self._arrived.set()
 
     async def _take_turn(self, index: int, action: Any) -> Turn:

@@ -132,7 +132,7 @@ class EnvserverVectorEnv(VectorEnv[Observations, Sequence[Any], npt.NDArray[Any]
 
         After `timeout_s` seconds, what is ready then, perhaps nothing.
 
-        Raises: ValueError when fewer than `min_ready` slots are under way.
+        Raises: ValueError when fewer than `min_ready` slots are under way; what an action raised that is no JSON value.
         """
         return self._received(self._session.run(self._episodes.recv(min_ready, timeout_s)))
 

@@ -307,6 +307,23 @@ async def test_a_mistake_of_the_caller_is_raised(server: RunningServer, runtime:
     await until(lambda: not runtime.sandboxes)
 
 
+async def test_an_action_that_is_no_json_is_raised_and_holds_nobody_up(server: RunningServer) -> None:
+    def work() -> None:
+        envs = make(server)
+        envs.reset()
+        with pytest.raises(Exception, match="serialize"):
+            envs.step([ECHO, object(), ECHO])
+        received: set[int] = set()
+        while len(received) < 2:
+            received |= set(envs.recv()[0].tolist())
+        assert received == {0, 2}
+        *_, infos = envs.step([ECHO] * 3)
+        assert infos["step_index"].tolist() == [2, 1, 2]
+        envs.close()
+
+    await from_thread(work)
+
+
 async def test_make_vec_makes_it_without_a_warning(server: RunningServer) -> None:
     def work() -> None:
         envs = gymnasium.make_vec("envserver/Episode-v0", 2, environment="scripted", url=server.url)
