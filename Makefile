@@ -21,8 +21,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-up: images
+up: setup
 	$(BIN)/envserver doctor --for up --project $(PROJECT)
+	$(BIN)/envserver images build
 	$(COMPOSE) up -d
 	$(BIN)/envserver images sync --project $(PROJECT)
 	$(BIN)/envserver health --url $(URL) --wait-s 60

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import typer
 
 from envserver.cli import doctor, episodes, images, node, play, tasks, top
+from envserver.cli.output import clean
 from envserver.cli.problems import explain
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -36,5 +37,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         problem = explain(error)
         if problem is None:
             raise
-        typer.echo(f"envserver: {problem}", err=True)
+        typer.echo(clean(f"envserver: {problem}"), err=True)
         sys.exit(problem.status)

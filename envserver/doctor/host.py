@@ -90,7 +90,7 @@ class Host:
         try:
             socket.create_server((host, port)).close()
         except OSError as error:
-            return error.strerror or str(error)
+            return os.strerror(error.errno) if error.errno else str(error)  # what it says itself repeats the address
         return None
 
     def get(self, url: str) -> dict[str, Any] | str:

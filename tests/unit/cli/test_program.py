@@ -94,6 +94,13 @@ def test_sizes_are_written_for_people() -> None:
     assert [size(count) for count in (0, 1023, 1536, 5 * MIB)] == ["0 B", "1023 B", "1.5 KiB", "5.0 MiB"]
 
 
+async def test_an_error_steers_no_terminal_either(server: RunningServer, ask: Ask) -> None:
+    said = await ask("tasks", "show", "gone\x1b[2J", "x", "--environment", "scripted", "--url", server.url)
+    assert said.status == 4
+    assert "\x1b" not in said.err
+    assert "gone" in said.err
+
+
 async def test_health_is_a_line_or_json(server: RunningServer, ask: Ask) -> None:
     said = await ask("health", "--url", server.url)
     assert said.status == 0
