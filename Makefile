@@ -1,9 +1,10 @@
 # Each target sets up all that it needs. A machine with Docker and Python 3.11 or newer is enough.
 PYTHON ?= python3
 PROJECT ?= envserver
+COMPOSE_FILES ?= docker-compose.yml
 VENV := .venv
 BIN := $(VENV)/bin
-COMPOSE = $$($(BIN)/python -m envserver.images.compose) -p $(PROJECT) -f docker-compose.yml
+COMPOSE = $$($(BIN)/python -m envserver.images.compose) -p $(PROJECT) $(COMPOSE_FILES:%=-f %)
 URL ?= http://127.0.0.1:$${ENVSERVER_PORT:-8000}
 
 .PHONY: demo test up down bench setup images lint clean
