@@ -27,7 +27,7 @@ def run_schemathesis(*options: str) -> None:
 
 
 def test_what_the_document_allows_is_taken_and_what_it_forbids_is_refused() -> None:
-    run_schemathesis("--max-examples", "5", "--seed", "1", "--max-time", "40")
+    run_schemathesis("--max-examples", "5", "--seed", "1", "--max-time", "25")
 
 
 @pytest.mark.full
