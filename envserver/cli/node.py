@@ -94,6 +94,8 @@ def health(
     as_json: AsJson = False,
 ) -> None:
     """Ask a node how it is; exit status 3 when it is not ready."""
+    from http.client import HTTPException
+
     from envserver.cli.output import clean, show
     from envserver.health import ask_launcher, ask_server
 
@@ -102,7 +104,7 @@ def health(
     except OSError as error:
         where = "" if launcher_only else f"{url}: "
         raise CommandError(where + str(error).removeprefix(where), Exit.UNREACHABLE, NODE_REMEDY) from None
-    except ValueError as error:  # something answers there that is no server
+    except (ValueError, HTTPException) as error:  # something answers there that is no server, or it is no address
         raise CommandError(f"{url}: {error}", Exit.UNREACHABLE, NODE_REMEDY) from None
     show(answer, as_json, lambda: clean(", ".join(f"{name} {value}" for name, value in _flat(answer))))
 

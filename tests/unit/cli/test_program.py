@@ -94,10 +94,13 @@ def test_sizes_are_written_for_people() -> None:
     assert [size(count) for count in (0, 1023, 1536, 5 * MIB)] == ["0 B", "1023 B", "1.5 KiB", "5.0 MiB"]
 
 
-async def test_an_error_steers_no_terminal_either(server: RunningServer, ask: Ask) -> None:
-    said = await ask("tasks", "show", "gone\x1b[2J", "x", "--environment", "scripted", "--url", server.url)
-    assert said.status == 4
-    assert "\x1b" not in said.err
+@pytest.mark.parametrize(
+    "command", [("images", "ls", "--run", "/gone\x07"), ("health", "--url", "http://127.0.0.1:1/gone\x07")]
+)
+def test_an_error_steers_no_terminal_either(run: Run, command: tuple[str, ...]) -> None:
+    said = run(*command)
+    assert said.status == 3
+    assert "\x07" not in said.err
     assert "gone" in said.err
 
 
