@@ -64,6 +64,9 @@ class Settings:
         except yaml.YAMLError as error:
             faults.append(Fault(path, 0, f"no YAML: {error}"))
             node = None
+        except RecursionError:
+            faults.append(Fault(path, 0, "is nested too deeply"))
+            node = None
         return cls(path, node, faults)
 
     def _full(self, name: str) -> str:

@@ -79,6 +79,8 @@ def parse(path: Path, data: bytes, faults: list[Fault]) -> ast.Module | None:
         faults.append(Fault(path, error.lineno or 0, f"no Python: {error.msg}"))
     except ValueError as error:
         faults.append(Fault(path, 0, f"no Python: {error}"))
+    except (RecursionError, MemoryError):  # what the parser says of too deep a nesting
+        faults.append(Fault(path, 0, "is nested too deeply"))
     return None
 
 

@@ -15,7 +15,7 @@ KEY_REMEDY = "give the key with --api-key or ENVSERVER_API_KEY"
 
 
 class Exit(IntEnum):
-    """Exit statuses; docs/cli.md explains each."""
+    """Exit statuses; docs/cli.md explains each. Beside them 130, Click's own for an interrupted command."""
 
     OK = 0
     FAILED = 1

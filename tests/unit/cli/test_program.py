@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 
 import pytest
 from hypothesis import given
@@ -76,6 +81,17 @@ def test_every_problem_of_the_server_has_a_status_and_none_is_success() -> None:
     assert unreachable.status is problems.Exit.UNREACHABLE
 
 
+def test_every_status_is_documented_and_no_other() -> None:
+    rows = re.findall(r"^\| (\d+) \| ", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE)
+    assert [int(status) for status in rows] == [*problems.Exit, 130]
+
+
+def test_every_command_is_documented() -> None:
+    rows = re.findall(r"^\| (`.+?) \| ", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE)
+    told = {word for row in rows for name in re.findall(r"`([\w ]+)`", row) for word in name.split()}
+    assert {word for name in commands() for word in name.split()} - told == set()
+
+
 def test_a_defect_is_not_explained_away() -> None:
     assert problems.explain(ZeroDivisionError()) is None
 
@@ -125,6 +141,16 @@ def test_a_server_that_would_be_open_to_others_is_a_usage_error(run: Run, monkey
     assert said.status == 2
     assert "ENVSERVER_API_KEY" in said.err
     assert said.err.count("\n") == 1
+
+
+async def test_an_interrupted_command_ends_quietly_with_a_status_of_its_own(server: RunningServer) -> None:
+    arguments = ("-m", "envserver.cli", "top", "--json", "--interval-s", "0.05", "--url", server.url)
+    command = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT)
+    assert command.stdout is not None
+    assert json.loads(await command.stdout.readline())["health"]["status"] == "ok"
+    command.send_signal(signal.SIGINT)
+    _, said = await command.communicate()
+    assert (command.returncode, said) == (130, b"")
 
 
 async def test_a_running_server_is_summed_up_at_a_glance(server: RunningServer, ask: Ask) -> None:

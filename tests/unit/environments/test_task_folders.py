@@ -92,6 +92,13 @@ FAULTS: list[tuple[str, dict[str, str | bytes | None], str]] = [
     ("no mapping", {"taskset.yaml": "- a\n"}, "taskset.yaml:1: the file is a list, must be a mapping"),
     ("no yaml", {"taskset.yaml": "name: [\n"}, "taskset.yaml:2: no YAML: "),
     ("tabs", {"taskset.yaml": "name: x\n\tversion: y\n"}, "taskset.yaml:2: no YAML: "),
+    ("deep settings", {"taskset.yaml": "a: " + "[" * 20_000}, "taskset.yaml: is nested too deeply"),
+    (
+        "deep tests",
+        {"hello/tests/test_x.py": "x = " + "-" * 100_000 + "1"},
+        "hello/tests/test_x.py: is nested too deeply",
+    ),
+    ("a null byte", {"hello/tests/test_x.py": "x = '\0'"}, "hello/tests/test_x.py: no Python: "),
     ("control characters", {"taskset.yaml": "name: \x07\n"}, "taskset.yaml: no YAML: "),
     (
         "split of no task",
