@@ -89,16 +89,11 @@ def show_episode(
     episode_id: EpisodeId, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
 ) -> None:
     """Show an episode: state, usage, expiry, grade."""
-    from envserver.cli.output import show
+    from envserver.cli.output import ago, fields, show
     from envserver.cli.remote import connect
 
     with connect(url, api_key) as client:
-        _show(client.get(episode_id), as_json, show)
-
-
-def _show(info: EpisodeInfo, as_json: bool, show: Any) -> None:
-    from envserver.cli.output import ago, fields
-
+        info = client.get(episode_id)
     document = info.model_dump(mode="json")
     readable = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in document.items()}
     readable |= {"created_at": ago(info.created_at), "expires_at": ago(info.expires_at)}

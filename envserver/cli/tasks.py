@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envserver_sdk import Client
-    from envserver_sdk.models import TaskInfo
+    from envserver_sdk.models import TaskInfo, TaskList
 
 app = typer.Typer(no_args_is_help=True, help="Look at task sets, and check those of your own.")
 
@@ -47,23 +47,22 @@ def list_tasks(
             show(sets, as_json, lambda: table(("task set", "version", ">tasks", "splits"), rows))
             return
         found: list[TaskInfo] = []
-        while True:
-            page = client.tasks(environment, task_set=task_set, split=split, cursor=cursor, limit=limit)
+        for page in _pages(client, environment, task_set, split=split, cursor=cursor, limit=limit):
             found += page.tasks
             cursor = page.next_cursor
-            if cursor is None or not all_pages:
+            if not all_pages:
                 break
     document = {"tasks": [task.model_dump(mode="json") for task in found], "next_cursor": cursor}
     title = f"more: --cursor {cursor}" if cursor else None
     show(document, as_json, lambda: table(("task", "prompt"), [(t.task_id, one_line(t.prompt)) for t in found], title))
 
 
-def _tasks(client: Client, environment: str, task_set: str) -> Iterator[TaskInfo]:
-    """Every task of a set, page by page."""
-    cursor: str | None = None
+def _pages(
+    client: Client, environment: str, task_set: str, split: str = "all", cursor: str | None = None, limit: int = 1000
+) -> Iterator[TaskList]:
     while True:
-        page = client.tasks(environment, task_set=task_set, cursor=cursor, limit=1000)
-        yield from page.tasks
+        page = client.tasks(environment, task_set=task_set, split=split, cursor=cursor, limit=limit)
+        yield page
         cursor = page.next_cursor
         if cursor is None:
             return
@@ -83,7 +82,8 @@ def show_task(
     from envserver.cli.remote import connect
 
     with connect(url, api_key) as client:
-        found = next((entry for entry in _tasks(client, environment, task_set) if entry.task_id == task), None)
+        every = (entry for page in _pages(client, environment, task_set) for entry in page.tasks)
+        found = next((entry for entry in every if entry.task_id == task), None)
     if found is None:
         raise CommandError(f"task set {task_set!r} has no task {task!r}", Exit.NOT_FOUND)
     shown = f"{found.prompt.rstrip()}\n\n{json.dumps(found.public, indent=2)}"
