@@ -72,6 +72,8 @@ class ServerConfig(BaseSettings):
     # WebSocket connections.
     ws_max_in_flight: int = 1024
     """Calls of one connection at a time; further frames are left in the socket."""
+    ws_in_flight_bytes: int = 64 * MIB
+    """The same for the sum of their frames."""
     ws_outbox_bytes: int = 4 * MIB
     """Unsent bytes of one connection; past it results wait and streamed output is dropped and counted."""
     ws_send_timeout_s: float = 30.0

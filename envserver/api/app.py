@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import WebSocketRoute, compile_path
 from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
 
 from envserver.access.keyring import Keyring
 from envserver.api.calls import Calls
@@ -23,7 +24,7 @@ from envserver.api.openapi import build_openapi
 from envserver.api.problems import problem_response
 from envserver.api.websocket import WebSocketEndpoint
 from envserver.errors import EnvserverError
-from envserver_sdk.errors import InvalidRequest, MethodNotAllowed, Problem
+from envserver_sdk.errors import InvalidRequest, MethodNotAllowed, NotFound, Problem
 
 DESCRIPTION = "One container per episode, Gymnasium semantics over HTTP."
 
@@ -40,10 +41,16 @@ def build_app(calls: Calls, keyring: Keyring, lifespan: Lifespan | None = None) 
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     routes = Routes(calls)
+
+    async def no_websocket(websocket: WebSocket) -> None:
+        await websocket.send_denial_response(problem_response(NotFound(), calls.metrics))
+
     app.router.routes[:0] = routes.hot()
     app.router.routes.append(WebSocketRoute("/v1/ws", WebSocketEndpoint(calls)))
+    app.router.routes.append(WebSocketRoute("/{path:path}", no_websocket))
     app.include_router(routes.cold())
     app.router.routes.extend(routes.unprefixed())
     app.openapi = lambda: build_openapi(app)  # type: ignore[method-assign]

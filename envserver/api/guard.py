@@ -55,7 +55,7 @@ class Guard:
             caller = self._keyring.find(_key_of(headers))
             if caller is None and scope["path"] not in OPEN_PATHS:
                 raise Unauthorized("send the API key as `Authorization: Bearer ...` or `X-API-Key`")
-        elif not is_loopback(_host_of("//" + headers.get("host", "localhost"))):
+        elif not all(is_loopback(_host_of("//" + host)) for host in headers.getlist("host")):
             raise Unauthorized("a server without an API key answers only under a loopback name")
         else:
             caller = self._keyring.local

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
@@ -24,7 +24,7 @@ from envserver.api.parsing import parse_json, parse_model
 from envserver.episodes.idempotency import KEY_PATTERN
 from envserver.metrics import CONTENT_TYPE
 from envserver_sdk import models
-from envserver_sdk.errors import PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+from envserver_sdk.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,7 +40,9 @@ def respond(reply: Reply) -> Response:
 
 
 async def read_body(request: StarletteRequest, max_bytes: int, timeout_s: float) -> bytes:
-    """Raises: PayloadTooLarge, as early as it can be known; RequestTimeout."""
+    """Raises: PayloadTooLarge, as early as it can be known; RequestTimeout, UnsupportedMediaType."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("a body is not to be compressed")
     too_large = PayloadTooLarge(f"a body may have at most {max_bytes} bytes here")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
@@ -73,9 +75,8 @@ class Routes:
         body = await read_body(request, self._config.max_body_bytes, self._config.body_timeout_s)
         if optional and not body:
             return model()
-        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media != JSON:
-            raise UnsupportedMediaType(f"send {JSON}")
+        if not _is(JSON, request):
+            raise UnsupportedMediaType(f"send {JSON}, which is UTF-8")
         return parse_model(model, parse_json(body, self._config.max_json_depth))
 
     # Hot
@@ -103,7 +104,7 @@ class Routes:
     # Cold
 
     def cold(self) -> APIRouter:
-        router = APIRouter(prefix="/v1")
+        router = APIRouter(prefix="/v1", dependencies=[Depends(_only_known_parameters)])
         router.add_api_route(
             "/episodes", self._create, methods=["POST"], name="create", status_code=201,
             openapi_extra=reads(models.CreateEpisode), responses=returns(models.EpisodeStarted, 201),
@@ -207,7 +208,7 @@ class Routes:
         return Response(await self._by(request).read_file(episode_id, path), media_type=OCTETS)
 
     async def _write_file(self, request: Request, episode_id: str, path: FilePath, key: Key = None) -> Response:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != OCTETS:
+        if not _is(OCTETS, request):
             raise UnsupportedMediaType(f"send {OCTETS}")
         self._by(request).own_live(episode_id)  # an unknown episode's file is not worth reading
         data = await read_body(request, self._config.max_file_bytes, self._config.body_timeout_s)
@@ -235,6 +236,18 @@ class Routes:
 
     async def _metrics(self, request: Request) -> Response:
         return Response(self._by(request).render_metrics(), headers={"content-type": CONTENT_TYPE})
+
+
+def _is(media: str, request: StarletteRequest) -> bool:
+    given, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    return given.strip() == media and ("charset" not in parameters or "utf-8" in parameters)
+
+
+def _only_known_parameters(request: Request) -> None:
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    unknown = sorted(request.query_params.keys() - known)
+    if unknown:
+        raise InvalidRequest(f"unknown parameters: {', '.join(unknown)[:200]}")
 
 
 def _number(text: str) -> int | float | str:

@@ -1,10 +1,11 @@
 """`WS /v1/ws`: every call, any number at a time, on one connection.
 
 Each frame is a call that runs in a task of its own and answers when it is done, so answers overtake each
-other. Memory is bounded at both ends: a connection that has `ws_max_in_flight` calls running is not read
-from, and what the other side does not take waits in an outbox of `ws_outbox_bytes`: past that results wait
-with their calls, streamed output is dropped (the client is told how much), and a reader that takes nothing
-for `ws_send_timeout_s` is disconnected. That loses nothing: steps run on, and are fetched by name.
+other. Memory is bounded at both ends: a connection that has `ws_max_in_flight` calls running, or frames of
+`ws_in_flight_bytes`, is not read from, and what the other side does not take waits in an outbox of
+`ws_outbox_bytes`: past that results wait with their calls, streamed output is dropped (the client is told how
+much), and a reader that takes nothing for `ws_send_timeout_s` is disconnected. That loses nothing: steps run on, and
+are fetched by name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import codecs as text_codecs
 import contextlib
 from collections import deque
+from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -60,6 +62,10 @@ class Connection:
         self._codec = codec
         self._slots = asyncio.Semaphore(calls.config.ws_max_in_flight)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight_bytes = 0
+        self._settled = asyncio.Event()
+        """Whether the frames of running calls leave room for another."""
+        self._settled.set()
         self._outbox: deque[Frame] = deque()
         self._outbox_bytes = 0
         self._wake = asyncio.Event()
@@ -96,13 +102,23 @@ class Connection:
             if message["type"] != "websocket.receive":
                 return
             frame: Frame = message.get("text") or message.get("bytes") or b""
+            self._take_in(len(frame))
             task = asyncio.ensure_future(self._answer(frame))
             self._tasks.add(task)
-            task.add_done_callback(self._answered)
+            task.add_done_callback(partial(self._answered, len(frame)))
+            await self._settled.wait()
 
-    def _answered(self, task: asyncio.Task[None]) -> None:
+    def _take_in(self, size: int) -> None:
+        self._in_flight_bytes += size
+        if self._in_flight_bytes > self._config.ws_in_flight_bytes:
+            self._settled.clear()
+
+    def _answered(self, size: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._slots.release()
+        self._in_flight_bytes -= size
+        if self._in_flight_bytes <= self._config.ws_in_flight_bytes:
+            self._settled.set()
 
     async def _answer(self, frame: Frame) -> None:
         call_id: CallId | None = None

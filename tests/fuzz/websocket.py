@@ -128,7 +128,7 @@ class Attacker:
         elif kind < 0.95:
             await self._send_noise(connection)
         elif kind < 0.98:
-            await connection.ping(self._random.randbytes(self._random.randint(0, 125)))
+            await connection.ping()
         elif kind < 0.985:
             await connection.send(b"x" * (MAX_FRAME_BYTES + 1))
         else:
