@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envserver.launcher import idmap, seccomp
+from envserver.launcher import cgroups, idmap, seccomp
 
 AGENT_DIRECTORY = "/.envserver"
 CONTROL_DIRECTORY = f"{AGENT_DIRECTORY}/run"
 SOCKET_NAME = "agent.sock"
 CAPABILITIES = ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
 CPU_PERIOD_US = 100_000
+TERMINALS = "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,max=64"
+"""Mount options of /dev/pts."""
+SIGNALS_PENDING = 512
+"""The kernel counts queued signals and timers of all user namespaces together, under whoever made these."""
 ORPHAN_MARGIN_S = 60
 """An agent without a server ends itself so long after its sandbox's deadline."""
 MASKED_PATHS = """
@@ -73,7 +77,7 @@ def _mounts(dev: Path, control: Path, shm_bytes: int) -> list[dict[str, Any]]:
             "destination": "/dev/pts",
             "type": "devpts",
             "source": "devpts",
-            "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "max=64"],
+            "options": TERMINALS.split(","),
         },
         {
             "destination": "/dev/shm",
@@ -90,9 +94,21 @@ def _mounts(dev: Path, control: Path, shm_bytes: int) -> list[dict[str, Any]]:
     ]
 
 
+def socket_bytes(limits: BundleLimits) -> int | None:
+    """What TCP and UDP buffers may hold beside the memory limit; None where control groups count them in it.
+
+    Version 1 counts them only where they have a limit of their own. Without one a sandbox of any size could fill the
+    pages that tcp_mem and udp_mem grant to the whole host.
+    """
+    return None if cgroups.is_v2() else max(4 << 20, limits.memory_bytes // 8)
+
+
 def _resources(limits: BundleLimits) -> dict[str, Any]:
+    memory = {"limit": limits.memory_bytes, "swap": limits.memory_bytes}
+    if (sockets := socket_bytes(limits)) is not None:
+        memory["kernelTCP"] = sockets
     return {
-        "memory": {"limit": limits.memory_bytes, "swap": limits.memory_bytes},
+        "memory": memory,
         "cpu": {"quota": int(limits.cpus * CPU_PERIOD_US), "period": CPU_PERIOD_US},
         "pids": {"limit": limits.pids},
     }
@@ -138,7 +154,10 @@ def configuration(
             "env": ["PATH=/usr/bin:/bin"],
             "cwd": "/",
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
-            "rlimits": [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
+            "rlimits": [
+                {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
+                {"type": "RLIMIT_SIGPENDING", "hard": SIGNALS_PENDING, "soft": SIGNALS_PENDING},
+            ],
             "noNewPrivileges": True,
         },
         "root": {"path": str(root), "readonly": False},

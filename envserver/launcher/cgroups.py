@@ -215,6 +215,11 @@ class UsageReader:
             os.close(self._fds.popitem()[1])
 
 
+def limit_sockets(path: str, limit_bytes: int, root: Path = ROOT) -> None:
+    """Count the buffers of TCP and UDP sockets that are made from now on, and bound them (version 1 alone)."""
+    (root / "memory" / path.lstrip("/") / "memory.kmem.tcp.limit_in_bytes").write_text(str(limit_bytes))
+
+
 def hand_over_peak(path: str, uid: int, root: Path = ROOT) -> None:
     """Let the server reset the peak counter, the one thing of a group that it may write."""
     if is_v2(root):

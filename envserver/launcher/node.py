@@ -6,6 +6,7 @@ version 2 mount is hidden, since crun refuses hybrids; crun, CRIU and bundles wo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import resource
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from envserver.launcher.protocol import SANDBOX_DIRECTORY, SOCKET_NAME
 from envserver.launcher.sandboxes import Paths
 
 GIB = 1 << 30
+_INOTIFY_MAX = 1 << 24
+"""More than a host's memory holds."""
 WORK = Path("/run/envserver-work")
 
 
@@ -57,6 +60,7 @@ def prepare(config: NodeConfig) -> Paths:
     _raise_open_files()
     root.leave_fuse()
     _unmask_proc()
+    _raise_inotify()
     _hide_hybrid_cgroups()
     cgroups.favor_changes()
     cgroups.prepare(config.name)
@@ -91,6 +95,19 @@ def _raise_open_files() -> None:
     """Two descriptors a uid range and one a sandbox."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _raise_inotify() -> None:
+    """Let memory alone bound inotify, on the whole host and until its next boot.
+
+    The kernel counts the instances and watches of all user namespaces together, under the uid that made these: root.
+    By its default one sandbox could take the 128 instances of all. Their memory is counted in each sandbox's limit.
+    """
+    for name in ("max_user_instances", "max_user_watches"):
+        setting = Path("/proc/sys/fs/inotify") / name
+        if int(setting.read_text()) < _INOTIFY_MAX:
+            with contextlib.suppress(OSError):  # a probe tells where it is not to be had
+                setting.write_text(str(_INOTIFY_MAX))
 
 
 def _unmask_proc() -> None:

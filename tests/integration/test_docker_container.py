@@ -124,8 +124,8 @@ def test_its_own_control_group_is_all_that_it_sees(seen: dict[str, Any]) -> None
 
 def test_only_the_three_directories_and_the_control_socket_are_writable(seen: dict[str, Any]) -> None:
     mounts = {entry["Destination"]: entry for entry in seen["described"]["Mounts"]}
-    assert {target for target, entry in mounts.items() if entry["RW"]} == {*WRITABLE, "/.envserver/run"}
-    assert {target for target, entry in mounts.items() if entry["Type"] == "volume"} == WRITABLE
+    assert {target for target, entry in mounts.items() if entry["RW"]} == {*WRITABLE, "/.envserver/run", "/dev/pts"}
+    assert {target for target, entry in mounts.items() if entry["Type"] == "volume"} == {*WRITABLE, "/dev/pts"}
     found = {line.split()[4]: line for line in seen["mountinfo"].splitlines()}
     assert found["/"].split()[5].split(",")[0] == "ro"
     for directory in WRITABLE:

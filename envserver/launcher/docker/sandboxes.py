@@ -146,6 +146,8 @@ class DockerMaker:
             self._make_directory(record, rootfs)
             undo.callback(self.engine.remove_container, self._name(sandbox_id))
             cgroup = self.engine.start_container(self._name(sandbox_id), self._body(record, engine_image, request))
+            if (socket_bytes := bundle.socket_bytes(request.limits)) is not None:
+                cgroups.limit_sockets(cgroup, socket_bytes)  # an Engine takes the number, and runc drops it
             cgroups.hand_over_peak(cgroup, self._server_uid)
             undo.pop_all()
         with self._lock:

@@ -60,7 +60,11 @@ def body(
         "HostConfig": {
             **_isolation(),
             **_resources(limits),
-            "Mounts": [*(_volume(device, sandbox_id, each) for each in disks.DIRECTORIES), *_binds(files)],
+            "Mounts": [
+                *(_volume(device, sandbox_id, each) for each in disks.DIRECTORIES),
+                _terminals(),
+                *_binds(files),
+            ],
             "LogConfig": {"Type": "none"},
             "RestartPolicy": {"Name": "no"},
             "Init": False,
@@ -99,7 +103,10 @@ def _resources(limits: bundle.BundleLimits) -> dict[str, Any]:
         "CpuPeriod": bundle.CPU_PERIOD_US,
         "CpuQuota": int(limits.cpus * bundle.CPU_PERIOD_US),
         "PidsLimit": limits.pids,
-        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+        "Ulimits": [
+            {"Name": "core", "Soft": 0, "Hard": 0},
+            {"Name": "sigpending", "Soft": bundle.SIGNALS_PENDING, "Hard": bundle.SIGNALS_PENDING},
+        ],
         "Sysctls": bundle.ipc_limits(limits),
         "Tmpfs": {
             "/dev/shm": f"exec,nosuid,nodev,size={limits.shm_bytes},nr_inodes={inodes},mode=1777",
@@ -113,6 +120,13 @@ def _volume(device: disks.Device, sandbox_id: str, directory: str) -> dict[str, 
     options = {"type": "btrfs", "device": device.source, "o": device.options(sandbox_id, directory)}
     driver = {"Name": "local", "Options": options}
     return {"Type": "volume", "Target": directory, "VolumeOptions": {"NoCopy": True, "DriverConfig": driver}}
+
+
+def _terminals() -> dict[str, Any]:
+    """The Engine's own /dev/pts has no bound but the host's, which all sandboxes share."""
+    options = {"type": "devpts", "device": "devpts", "o": bundle.TERMINALS}
+    driver = {"Name": "local", "Options": options}
+    return {"Type": "volume", "Target": "/dev/pts", "VolumeOptions": {"NoCopy": True, "DriverConfig": driver}}
 
 
 def _binds(files: Files) -> list[dict[str, Any]]:

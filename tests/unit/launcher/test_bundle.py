@@ -50,7 +50,8 @@ def test_no_new_privileges_no_core_no_terminal() -> None:
     process = configuration()["process"]
     assert process["noNewPrivileges"] is True
     assert process["terminal"] is False
-    assert process["rlimits"] == [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}]
+    limits = {each["type"]: (each["soft"], each["hard"]) for each in process["rlimits"]}
+    assert limits == {"RLIMIT_CORE": (0, 0), "RLIMIT_SIGPENDING": (512, 512)}
     assert process["env"] == ["PATH=/usr/bin:/bin"], "nothing of the launcher's environment"
 
 
@@ -69,9 +70,17 @@ def test_container_root_is_the_first_of_its_own_range(index: int) -> None:
 
 def test_limits_are_those_asked_for_and_swap_adds_nothing() -> None:
     resources = configuration()["linux"]["resources"]
-    assert resources["memory"] == {"limit": 64 * MIB, "swap": 64 * MIB}
+    assert (resources["memory"]["limit"], resources["memory"]["swap"]) == (64 * MIB, 64 * MIB)
     assert resources["cpu"]["quota"] / resources["cpu"]["period"] == LIMITS.cpus
     assert resources["pids"] == {"limit": 17}
+
+
+@pytest.mark.parametrize(("version_2", "expected"), [(False, 8 * MIB), (True, None)])
+def test_socket_buffers_are_counted_where_the_memory_limit_does_not(
+    version_2: bool, expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle.cgroups, "is_v2", lambda: version_2)
+    assert configuration()["linux"]["resources"]["memory"].get("kernelTCP") == expected
 
 
 def test_shared_memory_is_bounded_in_bytes_inodes_and_system_v_objects() -> None:

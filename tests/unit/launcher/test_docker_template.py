@@ -54,8 +54,15 @@ def test_volumes_name_the_device_and_a_subvolume_each() -> None:
         "device": "/dev/loop7",
         "o": "subvol=layers/docker-0123456789abcdef-workspace,nosuid,nodev,noatime",
     }
-    assert {target for target, mount in mounts().items() if mount["Type"] == "volume"} == set(disks.DIRECTORIES)
+    volumes = {target for target, mount in mounts().items() if mount["Type"] == "volume"}
+    assert volumes == {*disks.DIRECTORIES, "/dev/pts"}
     assert all("Source" not in mount for mount in mounts().values() if mount["Type"] == "volume")
+
+
+def test_terminals_are_the_sandboxes_own_and_bounded() -> None:
+    options = mounts()["/dev/pts"]["VolumeOptions"]["DriverConfig"]["Options"]
+    assert options["type"] == "devpts"
+    assert {"newinstance", "max=64"} <= set(options["o"].split(","))
 
 
 def test_of_the_host_only_the_socket_directory_is_writable() -> None:
