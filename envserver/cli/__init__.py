@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from envserver.cli import doctor, episodes, images, node, play, tasks, top
+from envserver.cli import audit, doctor, episodes, images, keys, node, play, tasks, top
 from envserver.cli.output import clean
 from envserver.cli.problems import explain
 
@@ -27,6 +27,8 @@ app.add_typer(top.app)
 app.add_typer(episodes.app, name="episodes")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(images.app, name="images")
+app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -42,7 +42,7 @@ def explain(error: Exception) -> CommandError | None:
     """What an error means to a person; None for a defect."""
     if isinstance(error, CommandError):
         return error
-    return _of_client(error) or _of_node(error) or _of_tasks(error)
+    return _of_client(error) or _of_node(error) or _of_tasks(error) or _of_access(error)
 
 
 def _of_client(error: Exception) -> CommandError | None:
@@ -51,7 +51,7 @@ def _of_client(error: Exception) -> CommandError | None:
     if not isinstance(error, errors.EnvserverClientError):
         return None
     if isinstance(error, (errors.ConnectionFailed, errors.CallTimeout)):
-        return CommandError(str(error), Exit.UNREACHABLE, NODE_REMEDY)
+        return CommandError(str(error), Exit.UNREACHABLE)
     if isinstance(error, (errors.Overloaded, errors.ShuttingDown)):
         return CommandError(str(error), Exit.UNREACHABLE, "try again later")
     if isinstance(error, errors.Unauthorized):
@@ -85,3 +85,10 @@ def _of_node(error: Exception) -> CommandError | None:
     if isinstance(error, OSError):
         return CommandError(str(error))
     return None
+
+
+def _of_access(error: Exception) -> CommandError | None:
+    from envserver.access.audit import AuditError
+    from envserver.access.keys import KeysFileError
+
+    return CommandError(str(error)) if isinstance(error, (AuditError, KeysFileError)) else None
