@@ -16,7 +16,8 @@ When the sandbox itself has ended, nobody inside can be asked. Out of memory is 
 the guest agent died while a step of the policy was running: the policy is the only one inside who acts, so
 if the launcher still answers it is taken to have killed its own world (`policy_killed`: terminated, and a
 trainer may learn from it). If the launcher does not answer either, the fault is more likely ours, and
-blaming the policy would teach it noise: `episode_lost`.
+blaming the policy would teach it noise: `episode_lost`. An agent that did not answer in time may have been starved
+by the policy, within the sandbox's limits, or by the machine: it was the policy only if the sandbox had CPU time.
 """
 
 from __future__ import annotations
@@ -36,10 +37,13 @@ class Evidence:
 
     oom_kills: int = 0
     pids_denied: int = 0
+    cpu_s: float = 0.0
 
     @classmethod
     def between(cls, before: Usage, after: Usage) -> Evidence:
-        return cls(after.oom_kills - before.oom_kills, after.pids_denied - before.pids_denied)
+        return cls(
+            after.oom_kills - before.oom_kills, after.pids_denied - before.pids_denied, after.cpu_s - before.cpu_s
+        )
 
 
 def classify(said: Outcome, evidence: Evidence) -> Outcome:
@@ -55,8 +59,19 @@ def classify(said: Outcome, evidence: Evidence) -> Outcome:
     return said
 
 
-def classify_gone(evidence: Evidence | None, *, launcher_answers: bool) -> Outcome:
-    """The outcome of a step during which the sandbox ended; `evidence` is None when it cannot be read."""
+_BUSY = 0.5
+"""Share of its CPU limit that a sandbox must have had for its silence to be its own doing."""
+
+
+def classify_gone(evidence: Evidence | None, *, launcher_answers: bool, silent_cpu_s: float | None = None) -> Outcome:
+    """The outcome of a step during which the sandbox ended; `evidence` is None when it cannot be read.
+
+    `silent_cpu_s`: where it did not end but fell silent, the CPU time that its limits allowed it meanwhile.
+    """
     if evidence is not None and evidence.oom_kills > 0:
         return Outcome.POLICY_OOM
-    return Outcome.POLICY_KILLED if launcher_answers else Outcome.EPISODE_LOST
+    if not launcher_answers:
+        return Outcome.EPISODE_LOST
+    if silent_cpu_s is not None and (evidence is None or evidence.cpu_s < _BUSY * silent_cpu_s):
+        return Outcome.EPISODE_LOST
+    return Outcome.POLICY_KILLED

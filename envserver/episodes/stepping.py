@@ -20,7 +20,7 @@ from envserver.episodes.outcomes import Evidence, classify, classify_gone
 from envserver.episodes.services import Services
 from envserver.episodes.world import World
 from envserver.logs import get_logger
-from envserver.runtimes.base import OutputListener, SandboxError, SandboxGoneError, Usage
+from envserver.runtimes.base import OutputListener, SandboxError, SandboxGoneError, SandboxSilentError, Usage
 from envserver_sdk.models import Outcome
 
 log = get_logger(__name__)
@@ -64,7 +64,7 @@ async def run_step(
             transition = await world.environment.step(action, StepContext(timeout_s, on_output))
         done = _of_transition(transition)
     except SandboxGoneError as error:
-        done = await _of_gone(services, world, before, error)
+        done = await _of_gone(services, world, before, error, perf_counter() - began)
     except SandboxError as error:
         log.warning("step_failed", sandbox_id=world.sandbox.sandbox_id, error=repr(error)[:500])
         done = Done(Outcome.INFRA_ERROR, info={"reason": "the sandbox failed"}, world_over=True)
@@ -93,10 +93,13 @@ def _of_transition(transition: Transition) -> Done:
     )
 
 
-async def _of_gone(services: Services, world: World, before: Usage | None, error: SandboxGoneError) -> Done:
+async def _of_gone(
+    services: Services, world: World, before: Usage | None, error: SandboxGoneError, elapsed_s: float
+) -> Done:
     after = _read_usage(world)
     evidence = Evidence.between(before, after) if before and after else None
-    outcome = classify_gone(evidence, launcher_answers=await _launcher_answers(services))
+    allowed_s = elapsed_s * world.sandbox.spec.limits.cpus if isinstance(error, SandboxSilentError) else None
+    outcome = classify_gone(evidence, launcher_answers=await _launcher_answers(services), silent_cpu_s=allowed_s)
     log.info("sandbox_gone", sandbox_id=world.sandbox.sandbox_id, outcome=outcome, error=type(error).__name__)
     if outcome is Outcome.EPISODE_LOST:
         return Done(outcome, info={"reason": "the sandbox is gone"}, world_over=True)

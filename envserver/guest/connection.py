@@ -35,6 +35,10 @@ class GuestGoneError(EnvserverError):
     """The guest agent has ended or cannot be reached."""
 
 
+class GuestSilentError(GuestGoneError):
+    """The agent did not answer in time; whether it still runs is not known."""
+
+
 class GuestMalformedError(GuestGoneError):
     """The guest agent broke the protocol; it was hung up on for good."""
 
@@ -144,7 +148,7 @@ class GuestConnection(asyncio.Protocol):
                 answer: dict[str, Any] = await response
                 return answer
         except TimeoutError:
-            failure = GuestGoneError(f"the guest agent did not answer {op!r} within {timeout_s:.1f} s")
+            failure = GuestSilentError(f"the guest agent did not answer {op!r} within {timeout_s:.1f} s")
             self._fail(failure)
             raise failure from None
         finally:

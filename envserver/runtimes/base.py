@@ -38,6 +38,10 @@ class SandboxGoneError(SandboxError):
     """The sandbox has ended: its guest agent died, was killed, or the sandbox was destroyed."""
 
 
+class SandboxSilentError(SandboxGoneError):
+    """The guest agent did not answer in time, and is given up: it starved, or the machine did."""
+
+
 class GuestProtocolError(SandboxGoneError):
     """The guest agent broke the protocol: the sandbox can no longer be trusted, and is given up."""
 

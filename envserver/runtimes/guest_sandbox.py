@@ -18,6 +18,7 @@ from envserver.guest.connection import (
     GuestGoneError,
     GuestMalformedError,
     GuestRefusedError,
+    GuestSilentError,
 )
 from envserver.runtimes.base import (
     KIB,
@@ -36,6 +37,7 @@ from envserver.runtimes.base import (
     SandboxError,
     SandboxFileError,
     SandboxGoneError,
+    SandboxSilentError,
     SandboxSpec,
     Session,
 )
@@ -282,6 +284,8 @@ def _translated() -> Iterator[None]:
         yield
     except GuestMalformedError as error:
         raise GuestProtocolError(str(error)) from error
+    except GuestSilentError as error:
+        raise SandboxSilentError(str(error)) from error
     except GuestGoneError as error:
         raise SandboxGoneError(str(error)) from error
 

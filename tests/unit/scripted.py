@@ -6,7 +6,7 @@ Actions are plain data; what takes time waits for an event of the test, so that 
     {"type": "wait", "gate": "g"}         waits until the test opens gate "g" (counts how often it ran)
     {"type": "print", "text": ..., "gate": "g"?}   streams output, then waits
     {"type": "end"} {"type": "submit"} {"type": "score", "reward": r}
-    {"type": "oom"} {"type": "pids"} {"type": "die"} {"type": "die_oom"}
+    {"type": "oom"} {"type": "pids"} {"type": "die"} {"type": "die_oom"} {"type": "silent", "cpu_s": used}
     {"type": "fail"} {"type": "crash"} {"type": "nonsense"} {"type": "nan"}
 """
 
@@ -37,6 +37,7 @@ from envserver.runtimes.base import (
     SandboxFileError,
     SandboxGoneError,
     SandboxInfo,
+    SandboxSilentError,
     SandboxSpec,
     Session,
     Usage,
@@ -303,6 +304,11 @@ class ScriptedEnvironment(Environment):
     async def do_die(self, action: JsonObject, context: StepContext) -> Transition:
         self.sandbox.dead = True
         raise SandboxGoneError("the agent was killed")
+
+    async def do_silent(self, action: JsonObject, context: StepContext) -> Transition:
+        self.sandbox.dead = True
+        self.sandbox.counted = replace(self.sandbox.counted, cpu_s=float(action["cpu_s"]))
+        raise SandboxSilentError("no answer")
 
     async def do_die_oom(self, action: JsonObject, context: StepContext) -> Transition:
         self.sandbox.counted = replace(self.sandbox.counted, oom_kills=1)

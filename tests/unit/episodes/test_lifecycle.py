@@ -58,13 +58,13 @@ async def test_the_task_is_drawn_by_the_seed_which_is_drawn_if_none_is_given(mak
         ({"options": {"typo": 1}}, InvalidRequest),
         ({"options": {"crash": True}}, InfraError),
         ({"limits": {"shm_bytes": 1 << 40}}, InvalidRequest),
-        ({"limits": {"memory_bytes": 1 << 50}}, InvalidRequest),
+        ({"limits": {"memory_bytes": 1 << 39}}, InvalidRequest),
     ],
 )
 async def test_a_create_that_fails_says_why_and_leaves_nothing(
     make_manager: MakeManager, runtime: ScriptedRuntime, members: dict[str, Any], problem: type[Problem]
 ) -> None:
-    manager = make_manager()
+    manager = make_manager(capacity_memory_bytes=1 << 30)
     with pytest.raises(problem) as caught:
         await manager.create(CreateEpisode(**{"environment": "scripted", **members}))
     assert "secret" not in str(caught.value)

@@ -53,6 +53,21 @@ def test_a_sandbox_that_ended_is_blamed_on_whoever_could_have_done_it(
     assert classify_gone(evidence, launcher_answers=launcher_answers) == expected
 
 
+@pytest.mark.parametrize(
+    ("cpu_s", "launcher_answers", "expected"),
+    [(9.0, True, "policy_killed"), (4.9, True, "episode_lost"), (9.0, False, "episode_lost")],
+)
+def test_a_silent_sandbox_is_the_policys_doing_only_if_it_had_cpu_time(
+    cpu_s: float, launcher_answers: bool, expected: str
+) -> None:
+    outcome = classify_gone(Evidence(cpu_s=cpu_s), launcher_answers=launcher_answers, silent_cpu_s=10.0)
+    assert outcome == expected
+
+
+def test_a_silent_sandbox_whose_counters_cannot_be_read_is_not_the_policys_doing() -> None:
+    assert classify_gone(None, launcher_answers=True, silent_cpu_s=10.0) == "episode_lost"
+
+
 def test_evidence_is_what_was_counted_since_the_step_began() -> None:
     before = Usage(0, 0, 0, oom_kills=2, pids_denied=5)
     after = Usage(0, 0, 0, oom_kills=3, pids_denied=5)

@@ -30,6 +30,16 @@ async def test_a_step_reports_what_it_used(make_manager: MakeManager) -> None:
     assert info.duration_ms > 0
 
 
+@pytest.mark.parametrize(("cpu_s", "outcome"), [(0.0, "episode_lost"), (100.0, "policy_killed")])
+async def test_silence_of_a_sandbox_without_cpu_time_is_ours(
+    make_manager: MakeManager, cpu_s: float, outcome: str
+) -> None:
+    episode = await begin(make_manager())
+    result = await step(episode, {"type": "silent", "cpu_s": cpu_s})
+    assert result.info.outcome == outcome
+    assert result.info.trainable == (outcome == "policy_killed")
+
+
 @pytest.mark.parametrize(("kind", "outcome"), [("die", "policy_killed"), ("die_oom", "policy_oom")])
 async def test_a_policy_that_ends_its_world_terminates_the_episode_and_may_be_trained_on(
     make_manager: MakeManager, runtime: ScriptedRuntime, kind: str, outcome: str

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from envserver.guest.connection import GuestConnection, GuestGoneError, GuestMalformedError
+from envserver.guest.connection import GuestConnection, GuestMalformedError, GuestSilentError
 from tests.unit.guest.fake_agent import FakeAgent, Peer, after_hello, ask, frame
 
 MIB = 1 << 20
@@ -47,7 +47,7 @@ async def test_a_flood_of_what_is_ignored_neither_grows_nor_starves_the_others(n
     async with FakeAgent(tmp_path / "s", script) as agent:
         connection = await GuestConnection.dial(agent.socket)
         tracemalloc.start()
-        with pytest.raises(GuestGoneError, match="did not answer"):
+        with pytest.raises(GuestSilentError, match="did not answer"):
             await connection.request("run", {}, timeout_s=0.3)
         gc.collect()
         _, peak = tracemalloc.get_traced_memory()

@@ -19,6 +19,7 @@ from envserver.guest.connection import (
     GuestGoneError,
     GuestMalformedError,
     GuestRefusedError,
+    GuestSilentError,
 )
 from tests.unit.guest.fake_agent import BOUND_S, HELLO, FakeAgent, Peer, after_hello, ask, frame, idle
 
@@ -115,7 +116,7 @@ async def test_a_refusal_is_told_from_a_failure(tmp_path: Path) -> None:
 
 async def test_an_agent_that_never_answers_is_given_up_at_the_time_limit(tmp_path: Path) -> None:
     async with FakeAgent(tmp_path / "s", after_hello()) as agent:
-        with pytest.raises(GuestGoneError, match="did not answer"):
+        with pytest.raises(GuestSilentError, match="did not answer"):
             await ask(agent, timeout_s=0.1)
 
 
