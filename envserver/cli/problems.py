@@ -51,7 +51,7 @@ def _of_client(error: Exception) -> CommandError | None:
     if not isinstance(error, errors.EnvserverClientError):
         return None
     if isinstance(error, (errors.ConnectionFailed, errors.CallTimeout)):
-        return CommandError(str(error), Exit.UNREACHABLE)
+        return CommandError(str(error), Exit.UNREACHABLE, NODE_REMEDY)
     if isinstance(error, (errors.Overloaded, errors.ShuttingDown)):
         return CommandError(str(error), Exit.UNREACHABLE, "try again later")
     if isinstance(error, errors.Unauthorized):
