@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode
 from envserver.runtimes.base import RuntimeUnavailableError
 from envserver.server import RunningServer
 from envserver_sdk import AsyncClient
-from envserver_sdk.errors import InfraError, NotFound, Problem
+from envserver_sdk.errors import EpisodeClosed, InfraError, NotFound, Problem
 from envserver_sdk.gymnasium import AsyncEpisodes, EnvserverVectorEnv, EpisodeRequest
 from tests.unit.episodes.helpers import until
 from tests.unit.scripted import Gates, ScriptedRuntime
@@ -187,6 +187,26 @@ async def test_a_failing_episode_disturbs_no_other_and_is_begun_again(server: Ru
         assert before["episode_id"].tolist() == infos["episode_id"].tolist()
         _, rewards, *_ = envs.step([ECHO] * 3)
         assert rewards.tolist() == [0.0] * 3
+        envs.close()
+
+    await from_thread(work)
+
+
+async def test_an_episode_whose_lease_has_ended_is_replaced(server: RunningServer) -> None:
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        envs = make(server)
+        _, before = envs.reset()
+        asyncio.run_coroutine_threadsafe(server.calls.manager.close(before["episode_id"][1]), loop).result()
+        observations, rewards, _, truncations, infos = envs.step([ECHO] * 3)
+        assert isinstance(infos["final_info"]["problem"][1], EpisodeClosed)
+        assert infos["final_info"]["outcome"][1] == "episode_lost"
+        assert truncations.tolist() == [False, True, False]
+        assert math.isnan(rewards[1])
+        assert observations[1] == {"prompt": "Say a."}
+        assert infos["episode_id"][1] != before["episode_id"][1]
+        assert envs.step([ECHO] * 3)[1].tolist() == [0.0] * 3
         envs.close()
 
     await from_thread(work)
