@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from envserver.launcher.client import LauncherClient
-from envserver.runtimes.base import MIB, Command
+from envserver.runtimes.base import MIB, Command, Runtime
 from envserver.runtimes.conformance import sandbox
 from envserver.runtimes.crun import CrunRuntime
 from tests.conftest import Node
@@ -32,11 +32,11 @@ def outcomes(node: Node) -> dict[str, str]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0envserver-probe")
         listener.listen()
-        return asyncio.run(_probe(node))
+        return asyncio.run(probe(CrunRuntime(node.run)))
 
 
-async def _probe(node: Node) -> dict[str, str]:
-    runtime = CrunRuntime(node.run)
+async def probe(runtime: Runtime) -> dict[str, str]:
+    """What each probe reports from inside one sandbox of the runtime, which is closed."""
     async with sandbox(runtime, "code", shm_bytes=4 * MIB, memory_bytes=512 * MIB) as box, sandbox(runtime) as other:
         await other.write_file("/workspace/secret", b"of another episode")
         for name, source in SOURCES.items():
