@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from envserver_sdk import errors
 from envserver_sdk._async_client import AsyncClient, AsyncEpisode
-from envserver_sdk._settings import Timeouts
+from envserver_sdk._settings import Timeouts, Tls
 from envserver_sdk._sync_client import Client, Episode
 from envserver_sdk.errors import CallTimeout, ConnectionFailed, EnvserverClientError, Problem
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from envserver_sdk.models import EpisodeInfo, EpisodeStarted, EpisodeState, GradeResult, Outcome, StepResult
 
 __all__ = [
-    "Client", "Episode", "AsyncClient", "AsyncEpisode", "Timeouts",
+    "Client", "Episode", "AsyncClient", "AsyncEpisode", "Timeouts", "Tls",
     "EpisodeInfo", "EpisodeStarted", "EpisodeState", "GradeResult", "Outcome", "StepResult",
     "EnvserverClientError", "Problem", "CallTimeout", "ConnectionFailed",
     "errors", "models",

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from envserver_sdk._http import Http
 from envserver_sdk._lazy import lazy_import
-from envserver_sdk._settings import Timeouts
+from envserver_sdk._settings import Timeouts, Tls
 from envserver_sdk._socket import Socket
-from envserver_sdk.errors import CallTimeout, NotFound, Overloaded, Problem, problem_from_document
+from envserver_sdk.errors import CallTimeout, NotFound, Overloaded, Problem, QuotaExceeded, problem_from_document
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -79,15 +79,20 @@ class AsyncClient:
     """A connection to one server, for any number of episodes at a time."""
 
     def __init__(
-        self, url: str = "http://127.0.0.1:8000", api_key: str | None = None, *, timeouts: Timeouts | None = None
+        self,
+        url: str = "http://127.0.0.1:8000",
+        api_key: str | None = None,
+        *,
+        timeouts: Timeouts | None = None,
+        tls: Tls | None = None,
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"url is {url!r}, must begin with http:// or https://")
         self.url = url.rstrip("/")
         self.timeouts = timeouts or Timeouts()
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._socket = Socket(self.url, headers, self.timeouts)
-        self._http = Http(self.url, headers, self.timeouts)
+        self._socket = Socket(self.url, headers, self.timeouts, tls or Tls())
+        self._http = Http(self.url, headers, self.timeouts, tls or Tls())
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,9 +120,10 @@ class AsyncClient:
     ) -> CreatingEpisode:
         """Make an episode and begin it; what is left out is chosen by the server (a task: by the seed).
 
-        A node without room is asked again when it says so, within `Timeouts.create_s`.
+        A node without room, and a quota that fills up again, are asked again when they say so, within
+        `Timeouts.create_s`.
 
-        Raises: NotFound, InvalidRequest, Overloaded, InfraError.
+        Raises: NotFound, InvalidRequest, Overloaded, QuotaExceeded, InfraError.
         """
         params = _given(
             environment=environment, task=task, task_set=task_set, seed=seed, options=options, limits=limits,
@@ -203,11 +209,13 @@ class AsyncClient:
         """Create or reset; comes again while the node is full."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self.timeouts.create_s
-        refusal: Overloaded | None = None
+        refusal: Overloaded | QuotaExceeded | None = None
         while True:
             try:
                 return await self._call(models.EpisodeStarted, method, params, max(0.001, give_up_at - loop.time()))
-            except Overloaded as problem:
+            except (Overloaded, QuotaExceeded) as problem:
+                if isinstance(problem, QuotaExceeded) and "retry_after_s" not in problem.extra:
+                    raise  # waiting alone gives nothing back
                 refusal = problem
             except CallTimeout:
                 if refusal is not None:

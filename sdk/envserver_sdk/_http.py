@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from envserver_sdk._settings import Timeouts
+from envserver_sdk._settings import Timeouts, Tls, is_untrusted
 from envserver_sdk.errors import CallTimeout, ConnectionFailed, problem_from_document
 
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ LAST_BACKOFF_S = 2.0
 class Http:
     """Belongs to one event loop. Every call here may be sent twice: it reads, or it carries an idempotency key."""
 
-    def __init__(self, url: str, headers: dict[str, str], timeouts: Timeouts) -> None:
+    def __init__(self, url: str, headers: dict[str, str], timeouts: Timeouts, tls: Tls) -> None:
         self._url = url
         self._headers = headers
         self._timeouts = timeouts
+        self._tls = tls
         self._client: httpx.AsyncClient | None = None
 
     async def call(
@@ -70,7 +71,7 @@ class Http:
             except (TimeoutError, httpx.TimeoutException):
                 raise CallTimeout(f"{method} {path}: no answer within {self._timeouts.call_s:g} s") from None
             except httpx.TransportError as error:
-                if loop.time() + backoff_s > give_up_at:
+                if loop.time() + backoff_s > give_up_at or is_untrusted(error):
                     raise ConnectionFailed(f"{self._url}: {error}") from error
             await asyncio.sleep(backoff_s)
             backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
@@ -81,7 +82,11 @@ class Http:
         if self._client is None:
             timeout = httpx.Timeout(self._timeouts.call_s, connect=self._timeouts.connect_s)
             self._client = httpx.AsyncClient(
-                base_url=self._url, headers=self._headers, timeout=timeout, trust_env=False
+                base_url=self._url,
+                headers=self._headers,
+                timeout=timeout,
+                trust_env=False,
+                verify=self._tls.context() if self._url.startswith("https:") else False,
             )
         return self._client
 

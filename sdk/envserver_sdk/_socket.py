@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from envserver_sdk._settings import Timeouts
+from envserver_sdk._settings import Timeouts, Tls, is_untrusted
 from envserver_sdk.errors import CallTimeout, ConnectionFailed, PayloadTooLarge, Problem, problem_from_document
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ class _Call:
 class Socket:
     """Belongs to one event loop. Connects with the first call."""
 
-    def __init__(self, url: str, headers: dict[str, str], timeouts: Timeouts) -> None:
+    def __init__(self, url: str, headers: dict[str, str], timeouts: Timeouts, tls: Tls) -> None:
         self._url = "ws" + url.removeprefix("http") + "/v1/ws"
         self._headers = headers
         self._timeouts = timeouts
+        self._tls = tls
         self._calls: dict[int, _Call] = {}
         self._last_id = 0
         self._connection: ClientConnection | None = None
@@ -169,7 +170,7 @@ class Socket:
                 return await self._connect_once()
             except (OSError, TimeoutError, EOFError) as error:
                 reason = error
-            if loop.time() + backoff_s > give_up_at:
+            if loop.time() + backoff_s > give_up_at or is_untrusted(reason):
                 raise ConnectionFailed(f"{self._url}: {reason or type(reason).__name__}") from reason
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
             backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
@@ -189,6 +190,7 @@ class Socket:
                 max_size=MAX_FRAME_BYTES,
                 compression=None,
                 proxy=None,
+                ssl=self._tls.context() if self._url.startswith("wss:") else None,
             )
         except InvalidStatus as error:
             if error.response.status_code < 500:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from envserver_sdk._async_client import AsyncClient, AsyncEpisode, OnOutput
 from envserver_sdk._portal import Portal
-from envserver_sdk._settings import Timeouts
+from envserver_sdk._settings import Timeouts, Tls
 from envserver_sdk.errors import Problem
 
 if TYPE_CHECKING:
@@ -34,9 +34,14 @@ class Client:
     """A connection to one server, for any number of episodes at a time."""
 
     def __init__(
-        self, url: str = "http://127.0.0.1:8000", api_key: str | None = None, *, timeouts: Timeouts | None = None
+        self,
+        url: str = "http://127.0.0.1:8000",
+        api_key: str | None = None,
+        *,
+        timeouts: Timeouts | None = None,
+        tls: Tls | None = None,
     ) -> None:
-        self._async = AsyncClient(url, api_key, timeouts=timeouts)
+        self._async = AsyncClient(url, api_key, timeouts=timeouts, tls=tls)
         self._portal = Portal()
 
     @property
@@ -75,9 +80,10 @@ class Client:
     ) -> Episode:
         """Make an episode and begin it; what is left out is chosen by the server (a task: by the seed).
 
-        A node without room is asked again when it says so, within `Timeouts.create_s`.
+        A node without room, and a quota that fills up again, are asked again when they say so, within
+        `Timeouts.create_s`.
 
-        Raises: NotFound, InvalidRequest, Overloaded, InfraError.
+        Raises: NotFound, InvalidRequest, Overloaded, QuotaExceeded, InfraError.
         """
         return Episode(
             self._portal.run(

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from envserver_sdk._async_client import AsyncClient, AsyncEpisode, OnOutput
 from envserver_sdk._portal import Portal
-from envserver_sdk._settings import Timeouts
+from envserver_sdk._settings import Timeouts, Tls
 from envserver_sdk.errors import Problem
 
 if TYPE_CHECKING:

@@ -14,24 +14,26 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 KEY = "fuzz"
 
 
-def run_schemathesis(*options: str) -> None:
+def run_schemathesis(directory: Path, *options: str) -> None:
     with served(api_key=KEY) as server:
         command = [
             str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG),
             "run", f"{server.url}/v1/openapi.json", "--header", f"Authorization: Bearer {KEY}",
             "--checks", "all", "--phases", "coverage,fuzzing,stateful", "--max-failures", "20", *options,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=directory
+        )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert "Selected: 0" not in done.stdout
 
 
-def test_what_the_document_allows_is_taken_and_what_it_forbids_is_refused() -> None:
-    run_schemathesis("--max-examples", "5", "--seed", "1", "--max-time", "25")
+def test_what_the_document_allows_is_taken_and_what_it_forbids_is_refused(tmp_path: Path) -> None:
+    run_schemathesis(tmp_path, "--max-examples", "5", "--seed", "1", "--max-time", "25")
 
 
 @pytest.mark.full
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", ["2", "3"])
-def test_the_same_for_longer(seed: str) -> None:
-    run_schemathesis("--max-examples", "100", "--seed", seed, "--max-time", "500")
+def test_the_same_for_longer(seed: str, tmp_path: Path) -> None:
+    run_schemathesis(tmp_path, "--max-examples", "100", "--seed", seed, "--max-time", "500")

@@ -35,6 +35,8 @@ PROTOCOL_CLOSES = {1000, 1002, 1003, 1007, 1009}
 """What the server may close a connection with that broke the protocol."""
 MAX_GROWTH_BYTES = 192 << 20
 ANSWER_S = 20.0
+FIRST_ID = 1 << 40
+"""So large that no bent frame has an id of ours by chance."""
 
 STRANGE: list[Any] = [
     None, True, False, 0, -1, 2**31, 2**63, -(2**63), 1e308, 1.5, "", "x", "\0", "\u202e", "é" * 300, "a" * 5000,
@@ -66,7 +68,7 @@ class Attacker:
         self._packed = False
         self._aborted = False
         """Gone without a word, by our own doing."""
-        self._last_id = 0
+        self._last_id = FIRST_ID
         self._open: Counter[int] = Counter()
         self._episodes: list[str] = []
 
