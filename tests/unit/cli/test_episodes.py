@@ -104,6 +104,8 @@ async def test_a_key_is_taken_from_the_option_or_the_environment(
     assert refused.status == 5
     assert "ENVSERVER_API_KEY" in refused.err
     assert (await ask("episodes", "list", "--url", server.url, "--api-key", "secret", "--json")).status == 0
+    glance = ("top", "--once", "--interval-s", "0.05", "--url", server.url, "--json")
+    assert [(await ask(*glance)).status, (await ask(*glance, "--api-key", "secret")).status] == [5, 0]
     monkeypatch.setenv("ENVSERVER_API_KEY", "secret")
     monkeypatch.setenv("ENVSERVER_URL", server.url)
     assert (await ask("episodes", "list", "--json")).document["episodes"] == []
