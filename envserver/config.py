@@ -63,6 +63,8 @@ class ServerConfig(BaseSettings):
     """Of an ordinary request, and of one WebSocket frame."""
     max_file_bytes: int = 64 * MIB
     """Of a file put or got over HTTP."""
+    files_bytes: int = 256 * MIB
+    """Of all files that are in the server's memory at a time; who finds no room waits for `file_timeout_s`."""
     max_json_depth: int = Field(default=64, ge=4, le=200)
     body_timeout_s: float = 60.0
     """A request's body must have arrived by then."""

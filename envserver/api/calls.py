@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +23,7 @@ from pydantic import BaseModel
 from envserver.access.keyring import Caller
 from envserver.access.keys import Scope
 from envserver.access.tenants import DEFAULT_TENANT
+from envserver.api.budget import ByteBudget
 from envserver.api.problems import as_problem, encode_problem
 from envserver.episodes.encoding import encode_pending
 from envserver.episodes.entry import Entry
@@ -29,7 +31,7 @@ from envserver.episodes.episode import Episode
 from envserver.episodes.idempotency import IdempotencyStore
 from envserver.episodes.manager import EpisodeManager, unknown_episode
 from envserver.episodes.records import StepRecord, fingerprint
-from envserver.runtimes.base import OutputListener, Runtime, SandboxError
+from envserver.runtimes.base import OutputListener, Runtime, SandboxError, SandboxFileError
 from envserver_sdk.errors import InfraError, InvalidRequest, NotFound, PayloadTooLarge, Problem
 from envserver_sdk.models import (
     BatchStep,
@@ -48,6 +50,8 @@ T = TypeVar("T")
 MAX_PATH_LENGTH = 4096
 PAGE_LIMIT = 1000
 READINESS_S = 5.0
+SMALL_FILE_BYTES = 1 << 20
+"""Room for so much is taken before the size of a file is known."""
 VERSION = version("envserver")
 
 
@@ -75,6 +79,7 @@ class Calls:
             lambda: IdempotencyStore(config.idempotency_entries, config.idempotency_bytes, config.idempotency_age_s)
         )
         """By tenant: keys of one meet no other's, and push no other's out."""
+        self.files = ByteBudget(config.files_bytes, config.file_timeout_s)
         self._readiness = Readiness(manager.services.runtime)
 
     def by(self, who: Caller) -> Calls:
@@ -189,10 +194,21 @@ class Calls:
 
     # Files
 
-    async def read_file(self, episode_id: str, path: str) -> bytes:
+    async def read_file(self, episode_id: str, path: str, held: AsyncExitStack) -> bytes:
+        """Its room in memory is given back when `held` ends, which is when its bytes have been sent."""
         self.may(Scope.READ)
         sandbox = self.own_live(episode_id).sandbox()
-        return await self._in_time(sandbox.read_file(_checked_path(path), max_bytes=self.config.max_file_bytes))
+        _checked_path(path)
+        small, large = min(SMALL_FILE_BYTES, self.config.max_file_bytes), self.config.max_file_bytes
+        await held.enter_async_context(self.files.hold(small))
+        try:
+            return await self._in_time(sandbox.read_file(path, max_bytes=small))
+        except SandboxFileError as error:
+            if error.code != "too_large" or small == large:
+                raise
+        await held.aclose()
+        await held.enter_async_context(self.files.hold(large))
+        return await self._in_time(sandbox.read_file(path, max_bytes=large))
 
     async def write_file(self, episode_id: str, path: str, data: bytes, key: str | None = None) -> Reply:
         if len(data) > self.config.max_file_bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from contextlib import AsyncExitStack
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from envserver.api.calls import MAX_PATH_LENGTH, Calls, Reply
 from envserver.api.guard import CALLER
@@ -33,6 +35,7 @@ FilePath = Annotated[str, Query(pattern=r"^/[^\x00]*$", max_length=MAX_PATH_LENG
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 MAX_DIGITS = 64
+PIECE_BYTES = 256 * 1024
 
 
 def respond(reply: Reply) -> Response:
@@ -59,6 +62,23 @@ async def read_body(request: StarletteRequest, max_bytes: int, timeout_s: float)
     except TimeoutError:
         raise RequestTimeout(f"the body did not arrive within {timeout_s:g} s") from None
     return b"".join(chunks)
+
+
+class FileBytes(Response):
+    """A file on its way out, in pieces, so that a slow reader fills no socket's buffer with all of it."""
+
+    def __init__(self, data: bytes, held: AsyncExitStack) -> None:
+        super().__init__(media_type=OCTETS, headers={"content-length": str(len(data))})
+        self._data = data
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            for start in range(0, len(self._data), PIECE_BYTES):
+                piece = self._data[start : start + PIECE_BYTES]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
 
 
 class Routes:
@@ -205,14 +225,22 @@ class Routes:
         return respond(await self._by(request).grade(episode_id, key))
 
     async def _read_file(self, request: Request, episode_id: str, path: FilePath) -> Response:
-        return Response(await self._by(request).read_file(episode_id, path), media_type=OCTETS)
+        held = AsyncExitStack()
+        try:
+            return FileBytes(await self._by(request).read_file(episode_id, path, held), held)
+        except BaseException:
+            await held.aclose()
+            raise
 
     async def _write_file(self, request: Request, episode_id: str, path: FilePath, key: Key = None) -> Response:
         if not _is(OCTETS, request):
             raise UnsupportedMediaType(f"send {OCTETS}")
         self._by(request).own_live(episode_id)  # an unknown episode's file is not worth reading
-        data = await read_body(request, self._config.max_file_bytes, self._config.body_timeout_s)
-        return respond(await self._by(request).write_file(episode_id, path, data, key))
+        length = request.headers.get("content-length", "")
+        most = self._config.max_file_bytes
+        async with self._calls.files.hold(min(int(length), most) if length.isdecimal() else most):
+            data = await read_body(request, most, self._config.body_timeout_s)
+            return respond(await self._by(request).write_file(episode_id, path, data, key))
 
     async def _environments(self, request: Request) -> Response:
         return respond(await self._by(request).environments())

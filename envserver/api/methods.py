@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ class Call:
     params: JsonObject
     stream: Callable[[], OutputListener]
     """Makes the listener that sends a step's output as events."""
+    held: AsyncExitStack
+    """Ends when the answer is on its way."""
 
     def take(self, name: str, kind: type[Any], default: Any = None, *, required: bool = False) -> Any:
         """Take a parameter out. Raises: InvalidRequest."""
@@ -111,7 +114,7 @@ async def _list(call: Call) -> Reply:
 async def _read_file(call: Call) -> FileReply:
     episode_id, path = call.episode_id, call.take("path", str, required=True)
     call.rest()
-    return FileReply(path, await call.calls.read_file(episode_id, path))
+    return FileReply(path, await call.calls.read_file(episode_id, path, call.held))
 
 
 async def _write_file(call: Call) -> Reply:

@@ -121,20 +121,23 @@ class Connection:
             self._settled.set()
 
     async def _answer(self, frame: Frame) -> None:
+        async with contextlib.AsyncExitStack() as held:
+            answer = await self._make_answer(frame, held)
+            await self._room.wait()
+            self._put(answer)
+
+    async def _make_answer(self, frame: Frame, held: contextlib.AsyncExitStack) -> Frame:
         call_id: CallId | None = None
         try:
             call_id, method, params = self._open(frame)
             stream = Stream(self, call_id)
-            reply = await dispatch(method, Call(self._calls.by(self._caller), self._codec, params, stream.open))
+            reply = await dispatch(method, Call(self._calls.by(self._caller), self._codec, params, stream.open, held))
             stream.close()
             if isinstance(reply, FileReply):
-                answer = self._codec.file(call_id, reply.path, reply.data)
-            else:
-                answer = self._codec.result(call_id, reply.status, reply.body)
+                return self._codec.file(call_id, reply.path, reply.data)
+            return self._codec.result(call_id, reply.status, reply.body)
         except Exception as error:
-            answer = self._codec.problem(call_id, encode_problem(as_problem(error), self._calls.metrics))
-        await self._room.wait()
-        self._put(answer)
+            return self._codec.problem(call_id, encode_problem(as_problem(error), self._calls.metrics))
 
     def _open(self, frame: Frame) -> tuple[CallId, Any, dict[str, Any]]:
         value = self._codec.decode(frame, self._config.max_json_depth)
