@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks import inventory
 from benchmarks.statistics import summarise
+from envserver.episodes.admission import available_memory_bytes
 from envserver_sdk import AsyncClient, AsyncEpisode
 
 P99_LIMIT_MS = 100.0
@@ -75,20 +76,22 @@ class Player:
             self._tally.problems[str(step.info.outcome)] += 1
 
 
-async def offer_load(url: str, episodes: int, rate: float, seconds: float) -> dict[str, Any]:
+async def offer_load(
+    url: str, episodes: int, rate: float, seconds: float, api_key: str | None = None
+) -> dict[str, Any]:
     """Play, and return what was measured."""
     tally = Tally()
-    async with AsyncClient(url) as client:
+    available = available_memory_bytes()
+    async with AsyncClient(url, api_key) as client:
         began = time.perf_counter()
         opened = await _open_all(client, episodes)
         opening_s = time.perf_counter() - began
+        held = available - available_memory_bytes()
         players = [
             # Episodes of a real run end at different times; in step they would all be made anew at once.
             Player(episode, tally, 1 + _STEPS_PER_EPISODE * number // len(opened))
             for number, episode in enumerate(opened)
         ]
-        for action in ACTIONS[:2]:  # sessions open on first use: not part of the steady state
-            await asyncio.gather(*(episode.step(action) for episode in opened))
         running = [asyncio.ensure_future(player.run()) for player in players]
         offered = await _offer(players, rate, seconds)
         for player in players:
@@ -100,6 +103,7 @@ async def offer_load(url: str, episodes: int, rate: float, seconds: float) -> di
         "offered_per_s": rate,
         "seconds": seconds,
         "opening_s": round(opening_s, 2),
+        "memory_mb_an_episode": round(held / episodes / 1e6, 2),
         "offered": offered,
         "answered": len(tally.latencies),
         "problems": dict(tally.problems),
@@ -111,7 +115,10 @@ async def _open_all(client: AsyncClient, count: int) -> list[AsyncEpisode]:
     opened = []
     for first in range(0, count, 16):
         wave = range(first, min(count, first + 16))
-        opened += await asyncio.gather(*(client.create("code", task="HumanEval/0") for _ in wave))
+        episodes = await asyncio.gather(*(client.create("code", task="HumanEval/0") for _ in wave))
+        for action in ACTIONS[:2]:  # sessions open on first use: not part of the steady state
+            await asyncio.gather(*(episode.step(action) for episode in episodes))
+        opened += episodes
     return opened
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ def demo(url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
 def bench(
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
+    beside: Annotated[list[str] | None, typer.Option(help="Another node, measured in the same run.")] = None,
     short: Annotated[bool, typer.Option(help="Few rounds: shows that it works, not how fast.")] = False,
     file: Annotated[Path | None, typer.Option(help="Write the JSON here too.")] = None,
     as_json: AsJson = False,
@@ -33,15 +35,16 @@ def bench(
     from envserver.cli.remote import connect
 
     try:
-        from benchmarks.bench import SHORT, Sizes, report, run
+        from benchmarks.bench import SHORT, Sizes, run
     except ModuleNotFoundError as error:
         raise CommandError(f"the benchmarks are not installed here: {error}; run it from a checkout") from None
     with connect(url, api_key) as client:
         client.health()  # the benchmarks would wait long for a server that is not there
-    document, figures = run(url, SHORT if short else Sizes(), api_key)
+    report = run([url, *(beside or ())], SHORT if short else Sizes(), api_key)
+    document = json.dumps(report.as_dict())
     if file:
         file.write_text(document)
     if as_json:
         typer.echo(document)
     else:
-        report(figures)
+        report.print()

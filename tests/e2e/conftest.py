@@ -47,7 +47,12 @@ class ServerProcess:
     def start(self) -> None:
         """Returns when it is ready."""
         self.log.parent.mkdir(exist_ok=True)
-        settings = {"ENVSERVER_RUN": str(self.node.run), "ENVSERVER_PORT": str(self.port), **self.environment}
+        settings = {
+            "ENVSERVER_RUN": str(self.node.run),
+            "ENVSERVER_PORT": str(self.port),
+            "ENVSERVER_POOL_SIZE": "0",  # tests count sandboxes
+            **self.environment,
+        }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "envserver.cli", "serve"],
