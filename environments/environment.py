@@ -91,7 +91,7 @@ class Environment(ABC):
     def task_sets(cls) -> Mapping[str, TaskSet]:
         """The task sets that ship with the environment, by name; the first is the default."""
 
-    async def prepare(self, sandbox: Sandbox) -> None:
+    async def prepare(self, sandbox: Sandbox) -> None:  # noqa: B027  # most have nothing to prepare
         """Do ahead of `reset`, in the same sandbox, what depends on neither task nor seed. May not be called at all.
 
         Raises: SandboxError.

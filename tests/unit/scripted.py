@@ -122,7 +122,8 @@ class ScriptedSandbox(Sandbox):
 
 
 class ScriptedRuntime(Runtime):
-    """Sandboxes are entries of a dictionary. `fail_creates` and `fail_claims` make the next ones fail; `hold` makes them wait."""
+    """Sandboxes are entries of a dictionary. `fail_creates` and `fail_claims` make the next ones fail,
+    `hold` makes creates wait."""
 
     name = "scripted"
     capabilities: frozenset[Capability] = frozenset()
