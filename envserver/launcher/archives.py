@@ -17,6 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+MAX_MEMBERS = 10_000
+"""Of an archive itself: layers, configurations and manifests."""
+MAX_LAYER_BYTES = 64 << 30
+"""Of one layer, uncompressed; a compressed one may grow a thousandfold."""
+
 
 class ImageError(Exception):
     """The archive is malformed, damaged, or the image is not here."""
@@ -51,6 +56,15 @@ def member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     return found
 
 
+def _names(tar: tarfile.TarFile) -> set[str]:
+    names: set[str] = set()
+    for number, entry in enumerate(tar):
+        if number >= MAX_MEMBERS:
+            raise ImageError(f"the archive has more than {MAX_MEMBERS} members: no image archive")
+        names.add(entry.name)
+    return names
+
+
 def _read_json(tar: tarfile.TarFile, name: str) -> tuple[Any, bytes]:
     content = member(tar, name).read(16 << 20)
     try:
@@ -61,7 +75,7 @@ def _read_json(tar: tarfile.TarFile, name: str) -> tuple[Any, bytes]:
 
 def read(tar: tarfile.TarFile) -> Contents:
     """The newest format that the archive has: `docker save` writes both from Docker 25 on."""
-    names = set(tar.getnames())
+    names = _names(tar)
     try:
         if "manifest.json" in names:
             manifest = _read_json(tar, "manifest.json")[0][0]
@@ -124,7 +138,11 @@ def _feed(layer: IO[bytes], sink: IO[bytes], checksum: hashlib._Hash) -> None:
     reading = True
     try:
         with _plain(layer) as stream:
+            size = 0
             while block := stream.read(1 << 20):
+                size += len(block)
+                if size > MAX_LAYER_BYTES:
+                    raise ImageError(f"a layer has more than {MAX_LAYER_BYTES} bytes")
                 checksum.update(block)
                 if reading:
                     try:

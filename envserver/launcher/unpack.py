@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
+
+MAX_ENTRIES = 1_000_000
+MAX_BYTES = 64 << 30
+"""Of all files, as long as they say they are: holes count."""
+MAX_DEPTH = 128
+MAX_MEMORY_BYTES = 2 << 30
+"""Of this program: a header may claim any length, and is read as a whole."""
 
 Entries = set[Path]
 """Paths that this layer has put in place."""
@@ -67,15 +76,31 @@ def _replace(member: tarfile.TarInfo, path: Path) -> None:
         _remove(path)
 
 
+def _count(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The layer's entries, as long as they are within bounds."""
+    size = 0
+    for number, entry in enumerate(tar):
+        size += entry.size if entry.isreg() else 0
+        depth = entry.name.count("/")
+        if number >= MAX_ENTRIES or size > MAX_BYTES or depth > MAX_DEPTH:
+            raise ValueError(
+                f"more than {MAX_ENTRIES} entries, {MAX_BYTES} bytes or {MAX_DEPTH} directories one in another"
+            )
+        # A stream is read once; what was read is not needed again, and would fill the memory.
+        tar.members = []  # type: ignore[attr-defined]
+        yield entry
+
+
 def main() -> None:
     """Unpack; a non-zero exit and what is on standard error say what went wrong."""
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     os.chroot(sys.argv[1])
     os.chdir("/")
     os.umask(0o022)  # for directories that the archive implies and does not list; all others get their own mode
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as tar:
         directories = []
         own: Entries = set()
-        for entry in tar:
+        for entry in _count(tar):
             path = Path(os.path.normpath(f"/{entry.name.lstrip('/')}"))
             member = entry.replace(name=str(path.relative_to("/")), deep=False)
             if path.name.startswith(_WHITEOUT):
