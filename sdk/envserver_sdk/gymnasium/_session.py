@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from envserver_sdk import AsyncClient, Timeouts
+from envserver_sdk import AsyncClient, Timeouts, Tls
 from envserver_sdk._portal import Portal
 from envserver_sdk.models import EnvironmentInfo
 
@@ -29,8 +29,10 @@ CLOSE_S = 10.0
 class Session:
     """Ends with `owner`. Without `api_key` the environment variable's: Gymnasium keeps and prints arguments."""
 
-    def __init__(self, owner: object, url: str, api_key: str | None, timeouts: Timeouts | None) -> None:
-        self.client = AsyncClient(url, api_key or os.environ.get(API_KEY_VARIABLE), timeouts=timeouts)
+    def __init__(
+        self, owner: object, url: str, api_key: str | None, timeouts: Timeouts | None, tls: Tls | None
+    ) -> None:
+        self.client = AsyncClient(url, api_key or os.environ.get(API_KEY_VARIABLE), timeouts=timeouts, tls=tls)
         self._portal = Portal()
         self._closers: list[Closer] = []
         self._end = weakref.finalize(owner, _end, os.getpid(), self._portal, self.client, self._closers)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import gymnasium
 from gymnasium.error import ResetNeeded, UnsupportedMode
 
-from envserver_sdk import Timeouts
+from envserver_sdk import Timeouts, Tls
 from envserver_sdk.gymnasium._session import Session
 from envserver_sdk.gymnasium._slot import EpisodeRequest, Slot
 from envserver_sdk.gymnasium.spaces import space_for
@@ -39,7 +39,7 @@ class EnvserverEnv(gymnasium.Env[Any, Any]):
         url: the server's, api_key: its key, or else that of the environment variable ENVSERVER_API_KEY.
         task, task_set, options, limits, ttl_s, idle_timeout_s, metadata: as in `AsyncClient.create`.
         step_timeout_s: for the policy's own work in a step; the environment's default when left out.
-        timeouts: how long to wait for what.
+        timeouts: how long to wait for what; tls: whom to trust behind https.
         render_mode: "ansi", the last observation as text, or None.
 
     Raises: NotFound for an unknown environment, ConnectionFailed, UnsupportedMode.
@@ -62,13 +62,14 @@ class EnvserverEnv(gymnasium.Env[Any, Any]):
         metadata: Mapping[str, Any] | None = None,
         step_timeout_s: float | None = None,
         timeouts: Timeouts | None = None,
+        tls: Tls | None = None,
         render_mode: str | None = None,
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise UnsupportedMode(f"render_mode is {render_mode!r}, must be 'ansi' or None")
         self.render_mode = render_mode
         self._frame: str | None = None
-        self._session = Session(self, url, api_key, timeouts)
+        self._session = Session(self, url, api_key, timeouts, tls)
         published = self._session.environment(environment)
         self.action_space = space_for(published.action_schema)
         self.observation_space = space_for(published.observation_schema)

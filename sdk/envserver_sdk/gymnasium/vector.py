@@ -16,7 +16,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envserver_sdk import Timeouts
+from envserver_sdk import Timeouts, Tls
 from envserver_sdk.gymnasium._batch import batch_infos
 from envserver_sdk.gymnasium._session import Session
 from envserver_sdk.gymnasium._slot import EpisodeRequest
@@ -58,6 +58,7 @@ class EnvserverVectorEnv(VectorEnv[Observations, Sequence[Any], npt.NDArray[Any]
         metadata: Mapping[str, Any] | None = None,
         step_timeout_s: float | None = None,
         timeouts: Timeouts | None = None,
+        tls: Tls | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
     ) -> None:
         tasks = [task] * num_envs if task is None or isinstance(task, str) else list(task)
@@ -72,7 +73,7 @@ class EnvserverVectorEnv(VectorEnv[Observations, Sequence[Any], npt.NDArray[Any]
             )
             for one in tasks
         ]
-        self._session = Session(self, url, api_key, timeouts)
+        self._session = Session(self, url, api_key, timeouts, tls)
         self._episodes = AsyncEpisodes(self._session.client, requests, mode)
         self._session.on_close(self._episodes.close)
         published = self._session.environment(environment)

@@ -7,10 +7,12 @@ import gc
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import pytest
+import trustme
 from gymnasium.error import ResetNeeded, UnsupportedMode
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
@@ -18,9 +20,9 @@ from gymnasium.vector import SyncVectorEnv
 import envserver_sdk.gymnasium
 from envserver.runtimes.base import RuntimeUnavailableError
 from envserver.server import RunningServer
-from envserver_sdk import Timeouts
+from envserver_sdk import Timeouts, Tls
 from envserver_sdk.errors import ConnectionFailed, EpisodeLost, InfraError, NotFound
-from envserver_sdk.gymnasium import EnvserverEnv
+from envserver_sdk.gymnasium import EnvserverEnv, EnvserverVectorEnv
 from tests.unit.episodes.helpers import until
 from tests.unit.fixtures import MakeServer
 from tests.unit.scripted import Gates, ScriptedGrader, ScriptedRuntime
@@ -226,6 +228,26 @@ async def test_an_unknown_environment_and_a_missing_key_fail_where_the_environme
         make(server).close()
         with pytest.raises(NotFound):
             EnvserverEnv("none", url=server.url)
+
+    await from_thread(work)
+
+
+@pytest.mark.parametrize("make_one", [EnvserverEnv, EnvserverVectorEnv])
+async def test_a_private_authority_is_trusted_when_it_is_named(
+    make_server: MakeServer, tmp_path: Path, make_one: Callable[..., Any]
+) -> None:
+    authority, certificate = tmp_path / "ca.pem", tmp_path / "server.pem"
+    issuer = trustme.CA()
+    issuer.cert_pem.write_to_path(authority)
+    issuer.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    server = await make_server(tls_cert_file=certificate, tls_key_file=certificate)
+
+    def work() -> None:
+        with pytest.raises(ConnectionFailed):
+            make_one("scripted", url=server.url)
+        env = make_one("scripted", url=server.url, tls=Tls(ca_file=authority))
+        env.reset()
+        env.close()
 
     await from_thread(work)
 
