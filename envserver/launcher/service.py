@@ -22,8 +22,8 @@ from envserver.launcher.archives import ImageError
 from envserver.launcher.checkpoints import Checkpoints
 from envserver.launcher.crun import SandboxFailedError
 from envserver.launcher.docker.engine import Engine
+from envserver.launcher.docker.records import describe as describe_docker
 from envserver.launcher.docker.sandboxes import DockerMaker, DockerPaths
-from envserver.launcher.docker.sandboxes import describe as describe_docker
 from envserver.launcher.images import ImageStore
 from envserver.launcher.requests import RequestError
 from envserver.launcher.sandboxes import DiskReserveError, SandboxMaker, SandboxRecord, is_running

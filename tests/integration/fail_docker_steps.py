@@ -20,7 +20,8 @@ from envserver.launcher import btrfs, cgroups
 from envserver.launcher.bundle import BundleLimits
 from envserver.launcher.docker import accounts, disks
 from envserver.launcher.docker.engine import Engine
-from envserver.launcher.docker.sandboxes import DIRECTORY, DockerMaker, DockerPaths
+from envserver.launcher.docker.records import DIRECTORY
+from envserver.launcher.docker.sandboxes import DockerMaker, DockerPaths
 from envserver.launcher.images import ImageStore
 from envserver.launcher.sandboxes import SandboxRequest
 

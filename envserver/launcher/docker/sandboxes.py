@@ -24,56 +24,13 @@ from envserver.launcher.crun import SandboxFailedError
 from envserver.launcher.docker import accounts, disks, template
 from envserver.launcher.docker.engine import Engine
 from envserver.launcher.docker.images import EngineImages
+from envserver.launcher.docker.records import DIRECTORY, LABEL, DockerRecord, describe
 from envserver.launcher.images import ImageStore
 from envserver.launcher.sandboxes import SandboxRequest, write_whole
 
 log = logging.getLogger("envserver.launcher")
 
-DIRECTORY = "docker"
-"""Below the run directory: one directory a sandbox, and the guest agent's program."""
 _CLAIM = "claim.json"
-_LABEL = "envserver."
-_CALLERS = f"{_LABEL}label."
-
-
-@dataclass(frozen=True)
-class DockerRecord:
-    sandbox_id: str
-    image: str
-    uid: int
-    cgroup: str
-    created_at: float
-    deadline: float
-    nofile: int
-    labels: dict[str, str]
-
-    def as_labels(self, node: str) -> dict[str, str]:
-        """All but the cgroup, which the Engine chooses."""
-        own = {
-            "node": node,
-            "sandbox": self.sandbox_id,
-            "image": self.image,
-            "uid": str(self.uid),
-            "created": repr(self.created_at),
-            "deadline": repr(self.deadline),
-            "nofile": str(self.nofile),
-        }
-        callers = {f"{_CALLERS}{name}": value for name, value in self.labels.items()}
-        return {**{f"{_LABEL}{name}": value for name, value in own.items()}, **callers}
-
-    @classmethod
-    def from_labels(cls, labels: dict[str, str], cgroup: str) -> DockerRecord:
-        """Raises: KeyError, ValueError."""
-        return cls(
-            sandbox_id=labels[f"{_LABEL}sandbox"],
-            image=labels[f"{_LABEL}image"],
-            uid=int(labels[f"{_LABEL}uid"]),
-            cgroup=cgroup,
-            created_at=float(labels[f"{_LABEL}created"]),
-            deadline=float(labels[f"{_LABEL}deadline"]),
-            nofile=int(labels[f"{_LABEL}nofile"]),
-            labels={name.removeprefix(_CALLERS): text for name, text in labels.items() if name.startswith(_CALLERS)},
-        )
 
 
 @dataclass(frozen=True)
@@ -195,7 +152,7 @@ class DockerMaker:
     def describe(self) -> list[dict[str, Any]]:
         """Every sandbox, as the service answers. Raises: SandboxFailedError."""
         self.adopt()
-        running = {each["Labels"][f"{_LABEL}sandbox"] for each in self._containers() if each["State"] == "running"}
+        running = {each["Labels"][f"{LABEL}sandbox"] for each in self._containers() if each["State"] == "running"}
         return [describe(record, running=record.sandbox_id in running) for record in self.records()]
 
     def records(self) -> list[DockerRecord]:
@@ -203,7 +160,7 @@ class DockerMaker:
             return list(self._live.values())
 
     def _containers(self) -> list[dict[str, Any]]:
-        return self.engine.containers(f"{_LABEL}node={self.node}")
+        return self.engine.containers(f"{LABEL}node={self.node}")
 
     def adopt_when_there(self) -> None:
         """`adopt`, unless the Engine does not answer yet; whoever asks for a sandbox is told why."""
@@ -293,19 +250,3 @@ class DockerMaker:
         self.engine.remove_container(self._name(sandbox_id))
         self._remove_directory(sandbox_id)
         disks.destroy(self._paths.layers, sandbox_id)
-
-
-def describe(record: DockerRecord, *, running: bool = True) -> dict[str, Any]:
-    """As the service answers."""
-    return {
-        "sandbox_id": record.sandbox_id,
-        "image": record.image,
-        "socket": f"{DIRECTORY}/{record.sandbox_id}/run/{bundle.SOCKET_NAME}",
-        "cgroup": record.cgroup,
-        "host_uid": record.uid,
-        "created_at": record.created_at,
-        "deadline": record.deadline,
-        "labels": record.labels,
-        "nofile": record.nofile,
-        "running": running,
-    }
