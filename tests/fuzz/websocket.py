@@ -226,7 +226,9 @@ class Attacker:
             if code in ("internal_error", "infra_error"):
                 self._tally.wrong.append(f"a defect: {answer}")
             call_id = answer["id"]
-            if isinstance(call_id, int) and self._open[call_id] != 1 and call_id <= self._last_id:
+            if not isinstance(call_id, int) or not FIRST_ID < call_id <= self._last_id:
+                continue  # of a bent frame
+            if self._open[call_id] != 1:
                 self._tally.wrong.append(f"call {call_id} was answered again")
             self._open[call_id] -= 1
             if isinstance(answer.get("result"), dict) and "episode_id" in answer["result"]:
