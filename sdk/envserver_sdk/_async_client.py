@@ -18,7 +18,15 @@ from envserver_sdk._http import Http
 from envserver_sdk._lazy import lazy_import
 from envserver_sdk._settings import Timeouts, Tls
 from envserver_sdk._socket import Socket
-from envserver_sdk.errors import CallTimeout, NotFound, Overloaded, Problem, QuotaExceeded, problem_from_document
+from envserver_sdk.errors import (
+    CallTimeout,
+    EnvserverClientError,
+    NotFound,
+    Overloaded,
+    Problem,
+    QuotaExceeded,
+    problem_from_document,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -93,6 +101,7 @@ class AsyncClient:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._socket = Socket(self.url, headers, self.timeouts, tls or Tls())
         self._http = Http(self.url, headers, self.timeouts, tls or Tls())
+        self._abandoned: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,6 +111,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection. Episodes live on until they are closed or their leases end. Idempotent."""
+        if self._abandoned:
+            await asyncio.wait(self._abandoned, timeout=self.timeouts.call_s)
         await self._socket.close()
         await self._http.close()
 
@@ -121,7 +132,7 @@ class AsyncClient:
         """Make an episode and begin it; what is left out is chosen by the server (a task: by the seed).
 
         A node without room, and a quota that fills up again, are asked again when they say so, within
-        `Timeouts.create_s`.
+        `Timeouts.create_s`. Cancelling closes the episode, should it still come to be.
 
         Raises: NotFound, InvalidRequest, Overloaded, QuotaExceeded, InfraError.
         """
@@ -212,7 +223,7 @@ class AsyncClient:
         refusal: Overloaded | QuotaExceeded | None = None
         while True:
             try:
-                return await self._call(models.EpisodeStarted, method, params, max(0.001, give_up_at - loop.time()))
+                return await self._ask_to_begin(method, params, max(0.001, give_up_at - loop.time()))
             except (Overloaded, QuotaExceeded) as problem:
                 if isinstance(problem, QuotaExceeded) and "retry_after_s" not in problem.extra:
                     raise  # waiting alone gives nothing back
@@ -225,6 +236,22 @@ class AsyncClient:
             if loop.time() + pause_s > give_up_at:
                 raise refusal
             await asyncio.sleep(pause_s)
+
+    async def _ask_to_begin(self, method: str, params: dict[str, Any], timeout_s: float) -> EpisodeStarted:
+        """Once. A create that is cancelled is carried through, since only an episode with an id can be closed."""
+        asking = asyncio.ensure_future(self._call(models.EpisodeStarted, method, params, timeout_s))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            if method == "create":
+                abandoned = asyncio.ensure_future(self._close_when_begun(asking))
+                self._abandoned.add(abandoned)
+                abandoned.add_done_callback(self._abandoned.discard)
+            raise
+
+    async def _close_when_begun(self, asking: asyncio.Future[EpisodeStarted]) -> None:
+        with contextlib.suppress(EnvserverClientError):
+            await AsyncEpisode(self, await asking).close()
 
 
 class AsyncEpisode:

@@ -81,7 +81,7 @@ class Client:
         """Make an episode and begin it; what is left out is chosen by the server (a task: by the seed).
 
         A node without room, and a quota that fills up again, are asked again when they say so, within
-        `Timeouts.create_s`.
+        `Timeouts.create_s`. Cancelling closes the episode, should it still come to be.
 
         Raises: NotFound, InvalidRequest, Overloaded, QuotaExceeded, InfraError.
         """

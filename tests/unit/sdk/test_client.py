@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
@@ -52,6 +52,23 @@ async def test_an_episode_is_played_graded_and_closed(client: AsyncClient, runti
     with pytest.raises(EpisodeClosed):
         await episode.step({"type": "echo"})
     assert not runtime.sandboxes
+
+
+async def test_a_create_that_is_cancelled_leaves_no_episode(client: AsyncClient, runtime: ScriptedRuntime) -> None:
+    runtime.hold = asyncio.Event()
+    creating = asyncio.ensure_future(_await(client.create("scripted", task="a")))
+    await runtime.creating.wait()
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    runtime.hold.set()
+    await client.close()  # waits for what it abandoned
+    assert not runtime.sandboxes
+    assert runtime.counts["create"] == 1
+
+
+async def _await(creating: Awaitable[AsyncEpisode]) -> AsyncEpisode:
+    return await creating
 
 
 async def test_reset_goes_on_in_the_next_generation(client: AsyncClient) -> None:
