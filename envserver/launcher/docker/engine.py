@@ -1,6 +1,8 @@
 """The few calls of a Docker Engine that the launcher makes; whatever fails there is a SandboxFailedError.
 
-Neither `exec` nor the archive calls are among them: both act as root on what hostile code has prepared.
+Neither `exec` nor the archive calls are among them: both act as root on what hostile code has prepared. docker-py
+serves, since the launcher is threaded anyway: with the same body, create to an agent's first frame took it 157 ms
+where aiodocker took 175 to 211 (p50 of 10, two runs each, in turn).
 """
 
 from __future__ import annotations
