@@ -62,8 +62,11 @@ class Caller:
         raise Forbidden(f"this API key lacks the scope {scope.value!r}", scope=scope.value)
 
     def when_ended(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have `call` called once when the key ends; the result takes that back."""
-        self._on_end.add(call)
+        """Have `call` called once when the key ends, or now if it has; the result takes that back."""
+        if self._ended:
+            call()
+        else:
+            self._on_end.add(call)
         return lambda: self._on_end.discard(call)
 
     def end(self) -> None:

@@ -295,6 +295,9 @@ class Episode(Entry):
         self.grade_result = result
         await self._leave_world()
         log.info("episode_graded", episode_id=self.episode_id, generation=self.generation, reward=result.reward)
+        self._services.audit.record(
+            "graded", tenant=self.owner, episode_id=self.episode_id, generation=self.generation, reward=result.reward
+        )
         return result
 
     def discard(self) -> None:

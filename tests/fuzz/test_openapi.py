@@ -29,7 +29,7 @@ def run_schemathesis(directory: Path, *options: str) -> None:
 
 
 def test_what_the_document_allows_is_taken_and_what_it_forbids_is_refused(tmp_path: Path) -> None:
-    run_schemathesis(tmp_path, "--max-examples", "5", "--seed", "1", "--max-time", "25")
+    run_schemathesis(tmp_path, "--max-examples", "5", "--seed", "1", "--max-time", "15")
 
 
 @pytest.mark.full

@@ -17,6 +17,8 @@ from envserver.access.keys import KeysFileError
 from envserver.access.verify import verify
 from envserver.api.methods import METHODS
 from envserver.server import RunningServer
+from envserver_sdk import AsyncClient
+from envserver_sdk.errors import QuotaExceeded
 from tests.unit.api.keys import Keys, bearer, client_of, create
 from tests.unit.fixtures import MakeServer
 from tests.unit.scripted import Gates, ScriptedRuntime
@@ -300,6 +302,25 @@ async def test_creates_at_once_never_pass_the_quota_together(
     assert server.services.tenants.get("a").episodes == 3
 
 
+async def test_the_sdk_waits_for_a_rate_and_not_for_what_waiting_does_not_give(
+    make_server: MakeServer, keys: Keys
+) -> None:
+    key = keys.add("a")
+    keys.limit("a", max_episodes=2, starts_per_minute=600)
+    server = await make_server(keys_file=keys.path)
+    tenant = server.services.tenants.get("a")
+    async with AsyncClient(server.url, key) as client:
+        first = await client.create("scripted")
+        assert tenant._starts is not None
+        tenant._starts.take(600)
+        second = await asyncio.wait_for(client.create("scripted"), 5)
+        with pytest.raises(QuotaExceeded) as refused:
+            await asyncio.wait_for(client.create("scripted"), 5)
+        assert refused.value.extra["quota"] == "max_episodes"
+        await first.close()
+        await second.close()
+
+
 async def test_cpu_time_that_sandboxes_used_is_charged_to_their_tenant(make_server: MakeServer, keys: Keys) -> None:
     key = keys.add("a")
     keys.limit("a", cpu_s_per_hour=0.4)
@@ -364,15 +385,15 @@ async def test_every_change_and_refusal_is_on_record_and_no_content_is(
     records = [json.loads(line) for line in path.read_text().splitlines()]
     events = [record["event"] for record in records]
     assert events == [
-        "create", "write_file", "reset", "grade", "refused", "refused", "refused", "create", "keys_reloaded",
+        "create", "write_file", "reset", "graded", "grade", "refused", "refused", "refused", "create", "keys_reloaded",
         "closed", "close",
     ]  # fmt: skip
-    assert [record.get("problem") for record in records[4:8]] == ["not_found", "forbidden", "unauthorized", "not_found"]
-    assert {record["tenant"] for record in records[:4]} == {"a"}
-    assert records[0]["episode_id"] == records[4]["episode_id"] == episode_id
-    assert records[4]["tenant"] == "b"
-    assert records[6]["client"] == "127.0.0.1"
-    assert (records[9]["steps"], records[9]["reason"]) == (2, "deleted")
+    assert [record.get("problem") for record in records[5:9]] == ["not_found", "forbidden", "unauthorized", "not_found"]
+    assert {record["tenant"] for record in records[:5]} == {"a"}
+    assert records[0]["episode_id"] == records[5]["episode_id"] == episode_id
+    assert records[5]["tenant"] == "b"
+    assert records[7]["client"] == "127.0.0.1"
+    assert (records[10]["steps"], records[10]["reason"]) == (2, "deleted")
     text = path.read_text()
     for secret in ("content of", key, other, reader, key.rpartition("_")[2]):
         assert secret not in text
