@@ -154,10 +154,7 @@ def configuration(
             "env": ["PATH=/usr/bin:/bin"],
             "cwd": "/",
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
-            "rlimits": [
-                {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
-                {"type": "RLIMIT_SIGPENDING", "hard": SIGNALS_PENDING, "soft": SIGNALS_PENDING},
-            ],
+            "rlimits": [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
             "noNewPrivileges": True,
         },
         "root": {"path": str(root), "readonly": False},

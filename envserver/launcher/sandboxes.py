@@ -14,6 +14,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import threading
@@ -227,6 +228,16 @@ class SandboxMaker:
     def _run(self, sandbox_id: str, index: int) -> None:
         directory = self.paths.bundle(sandbox_id)
         self.crun("run", "--detach", "--bundle", str(directory), "--pid-file", str(directory / "pid"), sandbox_id)
+        self._limit_signals(int((directory / "pid").read_text()))
+
+    @staticmethod
+    def _limit_signals(pid: int) -> None:
+        """Of the agent, and so of all that it will start; a dump keeps it.
+
+        Not through the bundle: crun sets limits before it makes the user namespace, and what the maker of one may have
+        queued is what all sandboxes may have queued together.
+        """
+        resource.prlimit(pid, resource.RLIMIT_SIGPENDING, (bundle.SIGNALS_PENDING, bundle.SIGNALS_PENDING))
 
     def _record(self, sandbox_id: str, index: int, agent: str, cgroup: str, request: SandboxRequest) -> SandboxRecord:
         pid = int((self.paths.bundle(sandbox_id) / "pid").read_text())
