@@ -69,9 +69,8 @@ def started_node() -> Iterator[Node]:
         (ROOT / ".build" / "test-launcher.log").write_text(logs.stdout + logs.stderr)
     finally:
         _compose(project, run, "down")
-        subprocess.run(
-            ["docker", "volume", "rm", f"{project}_data", f"{project}_run"], check=False, capture_output=True
-        )
+        volumes = (f"{project}_{name}" for name in ("data", "run", "tasks"))
+        subprocess.run(["docker", "volume", "rm", *volumes], check=False, capture_output=True)
         shutil.rmtree(run, ignore_errors=True)
 
 
