@@ -12,6 +12,8 @@ from tests.fuzz.served import served
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 KEY = "fuzz"
+MEANT_OTHERWISE = "use_after_free"
+"""A closed episode still says what became of it, and closing it again changes nothing."""
 
 
 def run_schemathesis(directory: Path, *options: str) -> None:
@@ -19,7 +21,7 @@ def run_schemathesis(directory: Path, *options: str) -> None:
         command = [
             str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG),
             "run", f"{server.url}/v1/openapi.json", "--header", f"Authorization: Bearer {KEY}",
-            "--checks", "all", "--phases", "coverage,fuzzing,stateful", "--max-failures", "20", *options,
+            "--checks", "all", "--exclude-checks", MEANT_OTHERWISE, "--phases", "coverage,fuzzing,stateful", "--max-failures", "20", *options,
         ]  # fmt: skip
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=directory
