@@ -21,7 +21,8 @@ def run_schemathesis(directory: Path, *options: str) -> None:
         command = [
             str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG),
             "run", f"{server.url}/v1/openapi.json", "--header", f"Authorization: Bearer {KEY}",
-            "--checks", "all", "--exclude-checks", MEANT_OTHERWISE, "--phases", "coverage,fuzzing,stateful", "--max-failures", "20", *options,
+            "--checks", "all", "--exclude-checks", MEANT_OTHERWISE,
+            "--phases", "coverage,fuzzing,stateful", "--max-failures", "20", *options,
         ]  # fmt: skip
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=directory
