@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from envserver.cli import audit, doctor, episodes, images, keys, node, play, tasks, top
+from envserver.cli import audit, doctor, episodes, images, keys, node, play, probe, tasks, top
 from envserver.cli.output import clean
 from envserver.cli.problems import explain
 
@@ -22,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(node.app)
 app.add_typer(doctor.app)
 app.add_typer(play.app)
+app.add_typer(probe.app)
 app.add_typer(top.app)
 # Groups of commands under a name.
 app.add_typer(episodes.app, name="episodes")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from envserver.launcher import bundle, idmap
+from envserver.launcher import bundle, cgroups, idmap
 
 MIB = 1 << 20
 LIMITS = bundle.BundleLimits(memory_bytes=64 * MIB, cpus=0.25, pids=17, shm_bytes=8 * MIB, nofile=99)
@@ -78,7 +78,7 @@ def test_limits_are_those_asked_for_and_swap_adds_nothing() -> None:
 def test_socket_buffers_are_counted_where_the_memory_limit_does_not(
     version_2: bool, expected: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle.cgroups, "is_v2", lambda: version_2)
+    monkeypatch.setattr(cgroups, "is_v2", lambda: version_2)
     assert configuration()["linux"]["resources"]["memory"].get("kernelTCP") == expected
 
 

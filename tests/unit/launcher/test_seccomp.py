@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from envserver.launcher import seccomp
-from tests.security.inside.system_calls import SYSTEM_CALLS
+from envserver.probes.inside.system_calls import SYSTEM_CALLS
 
 RULES = seccomp.profile()["syscalls"]
 ALLOWED = {name for rule in RULES if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}

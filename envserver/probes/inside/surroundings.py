@@ -35,9 +35,15 @@ def mknod_fifo() -> str:
     return attempt(lambda: os.mkfifo("/tmp/fifo"))
 
 
+_DEVICES = set(
+    "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero core".split()
+)  # fmt: skip
+
+
 @probe
 def devices() -> str:
-    return " ".join(sorted(os.listdir("/dev")))
+    """Names in /dev beyond those that hold nothing of the host."""
+    return " ".join(sorted(set(os.listdir("/dev")) - _DEVICES)) or "none"
 
 
 @probe
@@ -126,7 +132,7 @@ def kill_the_keepers() -> str:
                 spared.append(attempt(lambda name=name: os.kill(int(name), signal.SIGKILL)))  # type: ignore[misc]
         except OSError:
             continue
-    return " ".join(sorted(set(spared)))
+    return " ".join(sorted(set(spared))) or "none"
 
 
 @probe
@@ -181,7 +187,7 @@ def become_root() -> str:
 
 @probe
 def set_uid_programs() -> str:
-    """The effective uid of `su` while it asks for a password, and of a copy of our own with the bit set."""
+    """Whether `su`, while it asks for a password, or a copy of our own with the bit set has another uid than we."""
     read, write = os.pipe()
     prompt_read, prompt_write = os.pipe()
     pid = os.fork()
@@ -199,7 +205,7 @@ def set_uid_programs() -> str:
     copy = shutil.copy("/usr/bin/id", "/tmp/id")
     os.chmod(copy, 0o6755)
     own = subprocess.run([copy, "-u"], capture_output=True, text=True, check=False).stdout.strip()
-    return f"{effective} {own}"
+    return "unchanged" if {effective, own} == {str(os.getuid())} else f"{effective} {own}"
 
 
 def _effective_uid(pid: int) -> str:
@@ -216,4 +222,25 @@ def capabilities() -> str:
 
 @probe
 def give_up_no_new_privileges() -> str:
-    return "OK" if libc.prctl(38, 0, 0, 0, 0) == 0 else errno.errorcode[ctypes.get_errno()]
+    """What comes of the attempt, and whether it is still set."""
+    said = "OK" if libc.prctl(38, 0, 0, 0, 0) == 0 else errno.errorcode[ctypes.get_errno()]
+    return f"{said} {libc.prctl(39, 0, 0, 0, 0)}"
+
+
+# --- what the agent leaves to a process -----------------------------------------------------------------
+
+_LEFT_OPEN = sorted(
+    name for name in os.listdir("/proc/self/fd") if int(name) > 2 and os.path.exists(f"/proc/self/fd/{name}")
+)
+"""Looked at before any probe opens something; the directory's own descriptor is closed again by then."""
+_VARIABLES = set("HOME LANG LOGNAME PATH PWD SHLVL TERM USER OLDPWD LC_CTYPE".split())
+
+
+@probe
+def inherited_descriptors() -> str:
+    return " ".join(_LEFT_OPEN) or "none"
+
+
+@probe
+def inherited_environment() -> str:
+    return " ".join(sorted(set(os.environ) - _VARIABLES)) or "none"

@@ -132,17 +132,36 @@ def host_paths() -> str:
     """Places of the host that a layer or a mount might show."""
     places = ("/var/lib/envserver", "/var/lib/docker", "/run/envserver", "/run/envserver-work", "/run/docker.sock",
               "/var/run/docker.sock", "/var/lib/envserver-images", "/opt/envserver",
-              "/boot/vmlinuz", "/.dockerenv")  # fmt: skip
+              "/boot/vmlinuz", "/usr/lib/envserver/agent")  # fmt: skip
     return " ".join(path for path in places if os.path.exists(path)) or "none"
+
+
+_MOUNTS = set(
+    "/ /proc /sys /sys/fs/cgroup /dev /dev/pts /dev/shm /dev/mqueue /workspace /home /tmp /etc/hostname /etc/passwd "
+    "/etc/group /.envserver/agent /.envserver/run".split()
+)
 
 
 @probe
 def mounts_named() -> str:
+    """Mount points beyond those of the two runtimes' templates; what covers a file of /proc counts as none."""
     with open("/proc/self/mountinfo") as file:
-        return " ".join(sorted({line.split()[4] for line in file}))
+        points = {line.split()[4] for line in file}
+    return " ".join(sorted(point for point in points - _MOUNTS if not point.startswith("/proc/"))) or "none"
+
+
+_OPTIONS = set(
+    "--socket --orphan-timeout-s --peer-uid --mount /.envserver/run/agent.sock /workspace /home /tmp".split()
+)
 
 
 @probe
 def agent_command_line() -> str:
+    """Words of the agent's command line that are neither its options nor numbers."""
     with open("/proc/1/cmdline") as file:
-        return " ".join(argument for argument in file.read().split("\0") if argument)
+        words = [word for word in file.read().split("\0") if word]
+    program, rest = words[0], words[1:]
+    odd = [word for word in rest if word not in _OPTIONS and not word.isdigit()]
+    if not program.startswith("/.envserver/agent"):
+        odd.append(program)
+    return " ".join(odd) or "none"

@@ -8,15 +8,18 @@ import mmap
 import os
 import signal
 import socket
+import struct
 from collections.abc import Callable
 
 from .probing import PROBES, X86, attempt, call, probe
 
+_CONTEXT = ctypes.c_ulong(0)
 _BUFFER = ctypes.create_string_buffer(4096)
 _PATH = ctypes.c_char_p(b"/tmp")
 _ROOT = ctypes.c_char_p(b"/")
 _NONE = ctypes.c_char_p(b"none")
 _TMPFS = ctypes.c_char_p(b"tmpfs")
+_NO_TIME = struct.pack("qq", 0, -1)  # refused as no time, so that no clock is set where nothing else refuses it
 CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID = 0x10000000, 0x00020000, 0x40000000, 0x20000000
 
 # name: (number on x86-64, number on arm64, arguments); arguments are such that the call would do its work, or
@@ -43,6 +46,7 @@ SYSTEM_CALLS: dict[str, tuple[int, int | None, tuple[object, ...]]] = {
     "unshare_mount": (272, 97, (CLONE_NEWNS,)),
     "unshare_files": (272, 97, (0x400,)),
     "setns": (308, 268, (-1, 0)),
+    "io_setup": (206, 0, (1, ctypes.byref(_CONTEXT))),
     "mount": (165, 40, (_NONE, _PATH, _TMPFS, 0, 0)),
     "umount2": (166, 39, (_PATH, 2)),
     "pivot_root": (155, 41, (_PATH, _PATH)),
@@ -53,8 +57,8 @@ SYSTEM_CALLS: dict[str, tuple[int, int | None, tuple[object, ...]]] = {
     "mount_setattr": (442, 442, (-100, _PATH, 0, _BUFFER, 32)),
     "quotactl": (179, 60, (0x80000001, _PATH, 0, _BUFFER)),
     "syslog": (103, 116, (3, _BUFFER, 4096)),
-    "clock_settime": (227, 112, (0, _BUFFER)),
-    "settimeofday": (164, 170, (_BUFFER, 0)),
+    "clock_settime": (227, 112, (0, _NO_TIME)),
+    "settimeofday": (164, 170, (_NO_TIME, 0)),
     "adjtimex": (159, 171, (_BUFFER,)),
     "clock_adjtime": (305, 266, (0, _BUFFER)),
     "fanotify_init": (300, 262, (0, 0)),
@@ -75,7 +79,7 @@ SYSTEM_CALLS: dict[str, tuple[int, int | None, tuple[object, ...]]] = {
     "modify_ldt": (154, None, (0, _BUFFER, 16)),
     "iopl": (172, None, (3,)),
     "ioperm": (173, None, (0, 1, 1)),
-    "kexec_load": (246, 104, (0, 0, 0, 0)),
+    "kexec_load": (246, 104, (0, 0, 0, 0xFFFF)),  # no such flags: nothing that is loaded goes
     "init_module": (175, 105, (_BUFFER, 0, _BUFFER)),
     "finit_module": (313, 273, (-1, _BUFFER, 0)),
     "delete_module": (176, 106, (_NONE, 0)),

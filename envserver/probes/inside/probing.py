@@ -47,7 +47,7 @@ def opened(path: str, flags: int = os.O_RDONLY) -> str:
     return attempt(lambda: os.close(os.open(path, flags)))
 
 
-def run(name: str, timeout_s: float = 10.0) -> str:
+def run(name: str, timeout_s: float = 20.0) -> str:
     """A probe's outcome, from a child of its own: some attempts end the process that makes them."""
     read, write = os.pipe()
     pid = os.fork()
@@ -64,4 +64,6 @@ def run(name: str, timeout_s: float = 10.0) -> str:
     os.close(read)
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
-    return outcome or f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    if outcome:
+        return outcome
+    return f"killed by {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else "nothing was said"
