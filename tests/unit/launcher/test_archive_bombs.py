@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tarfile
 from collections.abc import Sequence
@@ -68,3 +69,17 @@ def test_a_compressed_layer_is_refused_where_it_outgrows_its_bound(
 def test_an_archive_of_countless_members_is_refused(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_MEMBERS", 100)
     refuse(store, wrap({f"{number}": b"" for number in range(101)}), "more than 100 members")
+
+
+def test_a_layer_of_countless_entries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpack, "MAX_ENTRIES", 3)
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for number in range(4):
+            tar.addfile(tarfile.TarInfo(f"entry-{number}"))
+    layer.seek(0)
+    seen = []
+    with tarfile.open(fileobj=layer, mode="r|") as tar, pytest.raises(ValueError, match="more than 3 entries"):
+        for entry in unpack._count(tar):
+            seen.append(entry.name)  # noqa: PERF401  # what was seen before the refusal counts
+    assert seen == ["entry-0", "entry-1", "entry-2"]
