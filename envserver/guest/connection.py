@@ -111,7 +111,8 @@ class GuestConnection(asyncio.Protocol):
                         # Not there yet: the agent has still to bind. Permission: not yet world-writable.
                         await asyncio.sleep(interval)
                         interval = min(interval * 1.5, 0.05)
-                return await self._hello
+                # Shielded: a redial may wait for the same greeting, and the time-out of one is not the other's.
+                return await asyncio.shield(self._hello)
         except TimeoutError:
             raise GuestGoneError(f"the guest agent did not greet within {timeout_s} s") from None
         except OSError as error:

@@ -147,6 +147,15 @@ async def test_an_agent_that_closes_in_the_middle_of_a_frame_and_is_gone(cut: in
             await ask(agent)
 
 
+async def test_an_agent_that_hangs_up_before_it_greets_is_gone_and_cancels_nobody(tmp_path: Path) -> None:
+    async def script(_peer: Peer) -> None:
+        return
+
+    async with FakeAgent(tmp_path / "s", script) as agent:
+        with pytest.raises(GuestGoneError):
+            await ask(agent)
+
+
 async def test_an_agent_that_hangs_up_for_ever_does_not_keep_the_server_busy(tmp_path: Path) -> None:
     async def script(peer: Peer) -> None:
         peer.send(HELLO)
