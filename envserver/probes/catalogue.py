@@ -120,7 +120,8 @@ _PRIVILEGES = (
 _EXHAUSTION = (
     _probe("fork_processes", _X, "fork without end", ("EAGAIN",), Control.PIDS, Place.WORN),
     _probe("start_threads", _X, "start threads without end", ("EAGAIN",), Control.PIDS, Place.WORN),
-    _probe("fill_memory", _X, "take memory without end", ("killed by SIGKILL",), Control.MEMORY, Place.WORN),
+    _probe("fill_memory", _X, "take memory without end", ("killed by SIGKILL", "no answer in time"), Control.MEMORY,
+           Place.WORN),  # on a busy host the kernel may look for pages for longer than a probe has
     _probe("fill_pipes", _X, "take memory by full pipes", ("EPERM", "EMFILE", "killed by SIGKILL"),
            Control.MEMORY, Place.WORN),
     _probe("fill_the_workspace", _X, "fill the disk from /workspace", QUOTA, Control.DISK, Place.WORN),
@@ -242,6 +243,8 @@ def _lies() -> Iterable[Probe]:
             a_second_greeting an_answer_to_nobody an_answer_of_another_type output_without_end""".split():
         tries = f"send the server {name.replace('_', ' ')}, as an agent that was taken over"
         yield _probe(f"send_{name}", _C, tries, MALFORMED, Control.FRAME_RULES, Place.OUTSIDE)
+    yield _probe("send_nothing_and_hang_up", _C, "hang up on the server again and again, without a greeting",
+                 ("GuestGone", "GuestMalformed"), Control.FRAME_RULES, Place.OUTSIDE)  # fmt: skip
 
 
 def _requests() -> Iterable[Probe]:
