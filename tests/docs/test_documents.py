@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from envserver.metrics import Metrics
 from tests.conftest import ROOT
 from tests.docs.blocks import Block, documents, find_blocks
 from tests.e2e.conftest import ServerProcess
@@ -21,8 +23,12 @@ SHOWN = ("json", "toml", "yaml", "text")
 """Languages of blocks that are not meant to be run."""
 
 BLOCKS = [block for path in documents() for block in find_blocks(path)]
-_MAKE = re.compile(r"^(\s*)make\b(?! -)", re.MULTILINE)
-_LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
+_LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
+_HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
+_FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(
+    r"(?:[A-Z_]+=\S+ )*(?:apt-get|cargo|curl|docker|docker-compose|envserver|make|pip|python3?|runsc|unshare)\b"
+)
 
 
 def test_there_are_blocks_to_run() -> None:
@@ -45,8 +51,7 @@ def test_every_block_runs(block: Block, server: ServerProcess, tmp_path: Path) -
         (tmp_path / "block.py").write_text(text)
         command = [sys.executable, "-W", "error", str(tmp_path / "block.py")]
     else:
-        # Targets that take minutes, or that the end-to-end tests run for real: that they are there is enough here.
-        command = ["bash", "-euo", "pipefail", "-c", _MAKE.sub(r"\1make -n", text)]
+        command = ["bash", "-euo", "pipefail", "-c", text]
     result = subprocess.run(
         command, cwd=ROOT, env=_environment(server, tmp_path), capture_output=True, text=True, timeout=100, check=False
     )
@@ -55,11 +60,60 @@ def test_every_block_runs(block: Block, server: ServerProcess, tmp_path: Path) -
 
 def _environment(server: ServerProcess, home: Path) -> dict[str, str]:
     (home / ".curlrc").write_text("fail-with-body\n")  # an error's status is an error
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "CURL_HOME": str(home), "ENVSERVER_URL": server.url}
+    return {**os.environ, "PATH": _path(home), "CURL_HOME": str(home), "ENVSERVER_URL": server.url}
+
+
+def _path(home: Path) -> str:
+    """With a `make` that only says what it would do: its targets take minutes, and the end-to-end tests run them."""
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "make").write_text(f'#!/bin/sh\nexec {shutil.which("make")} -n "$@"\n')
+    (home / "bin" / "make").chmod(0o755)
+    return f"{home / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def test_no_document_can_start_a_node(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("up:\n\ttouch started\n")
+    for text in ("make up", "A=1 B='a b' make up", "true && make up"):
+        command = ["bash", "-euo", "pipefail", "-c", text]
+        environment = {**os.environ, "PATH": _path(tmp_path / f"home{len(text)}")}
+        said = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
+        assert said == "touch started\n"
+    assert not (tmp_path / "started").exists()
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(path: Path) -> None:
-    broken = [target for target in _LINK.findall(path.read_text()) if not (path.parent / target).exists()]
-    assert broken == []
+    text = path.read_text()
+    for target, anchor in _LINK.findall(text):
+        there = path.parent / target if target else path
+        assert there.exists(), target
+        assert not anchor or anchor in _anchors(there), f"{target}#{anchor}"
+
+
+def _anchors(path: Path) -> set[str]:
+    """What GitHub makes of the headings: small letters, hyphens for spaces, no other punctuation."""
+    headings = _HEADING.findall(_FENCED.sub("", path.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = {target for target, _ in _LINK.findall(index.read_text())}
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - listed == {index.name}
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_command_hides_where_it_would_not_be_run(path: Path) -> None:
+    """In a block that is indented and not fenced."""
+    lines = _FENCED.sub("", path.read_text()).splitlines()
+    assert [line for line in lines if line.startswith("    ") and _COMMAND.match(line.strip())] == []
+
+
+def test_every_metric_of_the_documents_is_there() -> None:
+    exposed = Metrics().render().decode()
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", exposed, re.MULTILINE))
+    suffixes = {"histogram": ("", "_count", "_sum", "_bucket")}
+    there = {name + suffix for name, kind in kinds.items() for suffix in suffixes.get(kind, ("",))}
+    named = re.findall(r"`(envserver_[a-z_]+)[`{]", (ROOT / "docs" / "operations.md").read_text())
+    assert len(named) > 10
+    assert set(named) - there == set()
