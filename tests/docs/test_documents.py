@@ -109,6 +109,15 @@ def test_no_command_hides_where_it_would_not_be_run(path: Path) -> None:
     assert [line for line in lines if line.startswith("    ") and _COMMAND.match(line.strip())] == []
 
 
+def test_every_call_is_made_by_curl() -> None:
+    """But the WebSocket, which curl does not speak."""
+    calls = re.findall(r"`(?:GET|PUT|POST|DELETE) (/v1/[^`?]+)", (ROOT / "docs" / "http.md").read_text())
+    by_hand = (ROOT / "docs" / "curl.md").read_text().replace("$url", "/v1")
+    by_hand = by_hand.replace("$episode", "{id}").replace("/steps/1", "/steps/{index}").replace("/code", "/{name}")
+    made = set(re.findall(r"/v1/[\w./{}]+", by_hand))
+    assert set(calls) - made == {"/v1/ws"}
+
+
 def test_every_metric_of_the_documents_is_there() -> None:
     exposed = Metrics().render().decode()
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", exposed, re.MULTILINE))
