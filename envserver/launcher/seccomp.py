@@ -13,6 +13,7 @@ hold. And a filter that knows i386 lets `int 0x80` reach socketcall: only the na
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 _ALLOWED = """
@@ -37,7 +38,7 @@ rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinit
 sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam sched_setscheduler
 sched_yield seccomp select semctl semget semop semtimedop sendfile sendmmsg sendmsg sendto set_robust_list
 set_thread_area set_tid_address setfsgid setfsuid setgid setgroups setitimer setpgid setpriority setregid
-setresgid setresuid setreuid setrlimit setsid setsockopt setuid setxattr setxattrat shmat shmctl shmdt shmget
+setresgid setresuid setreuid setrlimit setsid setuid setxattr setxattrat shmat shmctl shmdt shmget
 shutdown sigaltstack signalfd signalfd4 stat statfs statx symlink symlinkat sync sync_file_range
 syncfs sysinfo tgkill time timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create
 timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes vfork
@@ -51,9 +52,16 @@ cachestat
 """For these "not in this kernel" makes programs fall back, where "not permitted" makes them fail."""
 
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK, _NETLINK_ROUTE = 1, 2, 10, 16, 0
+_SOL_SOCKET = 1
+_OTHER_LEVELS = (0, 6, 17, 41, 58, 270)
+"""IP, TCP, UDP, IPv6, ICMPv6 and netlink."""
+_ALIGNED = ((0, 16), (16, 8), (24, 2), (27, 1), (28, 4), (32, 16), (48, 2), (50, 1), (52, 4), (56, 8), (64, 64))
+"""Options of SOL_SOCKET, from a number on so many, as one mask each describes them: all below 128 but 26 and 51."""
 _PERSONALITIES = (0x0, 0x8, 0xFFFFFFFF)
 _NAMESPACE_FLAGS = 0x7E020080
 _S_IFMT, _S_IFIFO = 0o170000, 0o010000
+_INT_BITS = 0xFFFFFFFF
+"""What the kernel takes of an `int`; a mask of them is passed by no high bit."""
 _EPERM, _ENOSYS = 1, 38
 _ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 
@@ -64,6 +72,18 @@ def _argument(index: int, value: int, operator: str = "SCMP_CMP_EQ", second: int
 
 def _allow(name: str, *arguments: dict[str, Any]) -> dict[str, Any]:
     return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": list(arguments)}
+
+
+def _socket_options() -> Iterator[dict[str, Any]]:
+    """All but the two that attach a filter of one's own, SO_ATTACH_FILTER and SO_ATTACH_REUSEPORT_CBPF.
+
+    Their machine code is in no memory limit, and all of the host's is bounded together: where that is used up, no other
+    sandbox can be started, since its system call filter takes of the same.
+    """
+    yield from (_allow("setsockopt", _argument(1, level)) for level in _OTHER_LEVELS)
+    for first, count in _ALIGNED:
+        beneath = _argument(2, _INT_BITS & ~(count - 1), "SCMP_CMP_MASKED_EQ", first)
+        yield _allow("setsockopt", _argument(1, _SOL_SOCKET), beneath)
 
 
 def profile() -> dict[str, Any]:
@@ -77,6 +97,7 @@ def profile() -> dict[str, Any]:
             *(_allow("socket", _argument(0, family)) for family in (_AF_UNIX, _AF_INET, _AF_INET6)),
             _allow("socket", _argument(0, _AF_NETLINK), _argument(2, _NETLINK_ROUTE)),
             _allow("socketpair", _argument(0, _AF_UNIX)),
+            *_socket_options(),
             *(_allow("personality", _argument(0, value)) for value in _PERSONALITIES),
             _allow("clone", _argument(0, _NAMESPACE_FLAGS, "SCMP_CMP_MASKED_EQ", 0)),
             # Named pipes, which shell scripts use, and no other node.

@@ -148,6 +148,13 @@ _EXHAUSTION = (
     _probe("system_v_queues", _X, "take memory by System V queues", NO_SPACE, Control.SYSTEM_V, Place.WORN),
     _probe("message_queues", _X, "take memory by POSIX message queues", ("EMFILE",), Control.RESOURCE_LIMITS),
     _probe("dump_core", _X, "raise the limit of core dumps and dump one", ("EPERM none",), Control.RESOURCE_LIMITS),
+    *(_probe(name, _X, f"take the host's memory for machine code by {how}", EPERM, Control.SYSTEM_CALLS)
+      for name, how in (
+        ("attach_a_filter", "a socket's filter"),
+        ("attach_a_filter_high_bits", "a socket's filter, a high bit of the option set"),
+        ("attach_a_filter_high_bits_of_the_level", "a socket's filter, a high bit of the level set"),
+        ("attach_a_reuseport_filter", "a filter among sockets of one port"),
+    )),
     _probe("burn_processor", _X, "use more processor time than it has", BOUNDED, Control.PROCESSOR, Place.OUTSIDE),
     _probe("flood_output", _X, "print without end", ("stopped",), Control.FRAME_RULES, Place.OUTSIDE),
     _probe("outlive_a_step", _X, "leave a process behind that no step waits for", ("0",), Control.AGENT, Place.OUTSIDE),

@@ -132,6 +132,23 @@ for _name, _protocol in NETLINKS.items():
     PROBES[f"netlink_{_name}_high_bits"] = lambda number=_protocol: call(41, 198, 16, 3, number | 1 << 32)  # type: ignore[misc]
 
 
+_SO_ATTACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF = 26, 51
+_ACCEPT_ALL = struct.pack("HBBI", 0x06, 0, 0, 0xFFFF)
+
+
+def _attach(option: int, level: int = socket.SOL_SOCKET) -> str:
+    code = ctypes.create_string_buffer(_ACCEPT_ALL)
+    program = struct.pack("HxxxxxxQ", 1, ctypes.addressof(code))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        return call(54, 208, one.fileno(), level, option, program, len(program))
+
+
+PROBES["attach_a_filter"] = lambda: _attach(_SO_ATTACH_FILTER)
+PROBES["attach_a_filter_high_bits"] = lambda: _attach(_SO_ATTACH_FILTER | 1 << 32)
+PROBES["attach_a_filter_high_bits_of_the_level"] = lambda: _attach(_SO_ATTACH_FILTER, socket.SOL_SOCKET | 1 << 32)
+PROBES["attach_a_reuseport_filter"] = lambda: _attach(_SO_ATTACH_REUSEPORT_CBPF)
+
+
 @probe
 def socket_raw() -> str:
     return attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close())
