@@ -160,14 +160,18 @@ def _enable_quota(root: Path) -> None:
 
 def create_subvolume(root: Path, name: str, limit_bytes: int) -> Path:
     """A new, empty subvolume that holds at most `limit_bytes`."""
-    make_subvolume(root, name)
+    _create(root, name)
     return _limited(root, name, limit_bytes)
 
 
 def make_subvolume(root: Path, name: str) -> int:
-    """A new, empty subvolume without a limit of its own; returns its id."""
-    _ioctl(root, _IOC_SUBVOL_CREATE, bytearray(struct.pack("=q4088s", 0, name.encode())))
+    """A new, empty subvolume without a limit of its own; returns its id. After a failure it may be there."""
+    _create(root, name)
     return subvolume_id(root / name)
+
+
+def _create(root: Path, name: str) -> None:
+    _ioctl(root, _IOC_SUBVOL_CREATE, bytearray(struct.pack("=q4088s", 0, name.encode())))
 
 
 def subvolume_id(subvolume: Path) -> int:
