@@ -14,7 +14,14 @@ __all__ = ["server"]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def no_episode_stays(node: Node) -> Iterator[None]:
-    """A document's reader closes no episode that curl made; a later test's server would count it as lost."""
+def no_episode_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A document's reader closes no episode that curl made; a later test's server would count it as lost.
+
+    A node is started only where a test of the module needs one.
+    """
+    items = (item for item in request.session.items if item.getparent(pytest.Module) is request.node)
+    needed = any(item.get_closest_marker("node") for item in items)
+    node: Node | None = request.getfixturevalue("node") if needed else None
     yield
-    destroy_all(node)
+    if node is not None:
+        destroy_all(node)
