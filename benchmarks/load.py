@@ -1,6 +1,6 @@
 """Open-loop load: so many live episodes, so many steps offered a second, come back earlier ones or not.
 
-    python -m benchmarks.load [--url URL] [--episodes 200] [--rate 400] [--seconds 120] [--container ID]
+    python -m benchmarks.load [--url URL] [--episodes 200] [--rate 400] [--seconds 120] [--true] [--container ID]
 
 A step's latency counts from the moment at which it was due: a stalled server cannot hide behind a stalled client.
 With --container (of the launcher) what the host holds is counted before and after. Prints one line of JSON; exit
@@ -15,6 +15,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,12 +27,14 @@ from envserver_sdk import AsyncClient, AsyncEpisode
 P99_LIMIT_MS = 100.0
 _STEPS_PER_EPISODE = 190
 """Below the environment's own limit of 200; then the episode is reset, and its next step waits for that."""
-ACTIONS: tuple[dict[str, Any], ...] = (
+MIXED: tuple[dict[str, Any], ...] = (
     {"type": "python", "code": "x = sum(range(100)); x"},
     {"type": "bash", "command": "echo hello"},
     {"type": "write_file", "path": "notes.txt", "content": "a line\n"},
     {"type": "bash", "command": "true"},
 )
+TRUE = MIXED[3:]
+"""What a step costs by itself."""
 
 
 @dataclass
@@ -43,8 +46,10 @@ class Tally:
 class Player:
     """One episode: steps that are due queue up behind one another, and wait is part of their latency."""
 
-    def __init__(self, episode: AsyncEpisode, tally: Tally, first_reset: int) -> None:
-        self._episode, self._tally = episode, tally
+    def __init__(
+        self, episode: AsyncEpisode, tally: Tally, first_reset: int, actions: Sequence[dict[str, Any]]
+    ) -> None:
+        self._episode, self._tally, self._actions = episode, tally, actions
         self._due: asyncio.Queue[float | None] = asyncio.Queue()
         self._count = 0
         self._until_reset = first_reset
@@ -69,7 +74,7 @@ class Player:
             self._until_reset = _STEPS_PER_EPISODE
             await self._episode.reset()
         self._until_reset -= 1
-        action = ACTIONS[self._count % len(ACTIONS)]
+        action = self._actions[self._count % len(self._actions)]
         self._count += 1
         step = await self._episode.step(action)
         if step.info.outcome != "ok":
@@ -77,7 +82,12 @@ class Player:
 
 
 async def offer_load(
-    url: str, episodes: int, rate: float, seconds: float, api_key: str | None = None
+    url: str,
+    episodes: int,
+    rate: float,
+    seconds: float,
+    api_key: str | None = None,
+    actions: Sequence[dict[str, Any]] = MIXED,
 ) -> dict[str, Any]:
     """Play, and return what was measured."""
     tally = Tally()
@@ -89,7 +99,7 @@ async def offer_load(
         held = available - available_memory_bytes()
         players = [
             # Episodes of a real run end at different times; in step they would all be made anew at once.
-            Player(episode, tally, 1 + _STEPS_PER_EPISODE * number // len(opened))
+            Player(episode, tally, 1 + _STEPS_PER_EPISODE * number // len(opened), actions)
             for number, episode in enumerate(opened)
         ]
         running = [asyncio.ensure_future(player.run()) for player in players]
@@ -116,7 +126,7 @@ async def _open_all(client: AsyncClient, count: int) -> list[AsyncEpisode]:
     for first in range(0, count, 16):
         wave = range(first, min(count, first + 16))
         episodes = await asyncio.gather(*(client.create("code", task="HumanEval/0") for _ in wave))
-        for action in ACTIONS[:2]:  # sessions open on first use: not part of the steady state
+        for action in MIXED[:2]:  # sessions open on first use: not part of the steady state
             await asyncio.gather(*(episode.step(action) for episode in episodes))
         opened += episodes
     return opened
@@ -139,10 +149,14 @@ def main() -> int:
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--rate", type=float, default=400.0)
     parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--true", action="store_true", help="steps of `true` alone, instead of a mixture")
     parser.add_argument("--container", help="the launcher's, to count what is left behind")
     arguments = parser.parse_args()
     before = inventory.take(arguments.container) if arguments.container else {}
-    result = asyncio.run(offer_load(arguments.url, arguments.episodes, arguments.rate, arguments.seconds))
+    actions = TRUE if arguments.true else MIXED
+    result = asyncio.run(
+        offer_load(arguments.url, arguments.episodes, arguments.rate, arguments.seconds, actions=actions)
+    )
     after = inventory.settle(arguments.container, before) if arguments.container else {}
     print(json.dumps({**result, "before": before, "after": after}))
     passed = not result["problems"] and result["p99_ms"] <= P99_LIMIT_MS and before == after

@@ -12,8 +12,8 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from benchmarks import load
 from benchmarks.figures import Figure, Sizes
-from benchmarks.load import offer_load
 from benchmarks.memory import idle_memory
 from benchmarks.statistics import Summary, summarise
 from envserver_sdk import AsyncClient, AsyncEpisode
@@ -188,9 +188,9 @@ async def churn(client: AsyncClient, sizes: Sizes) -> list[Figure]:
 
 
 async def density(url: str, sizes: Sizes, api_key: str | None = None) -> list[Figure]:
-    """So many live episodes, each stepping once a second; latency counts from when a step was due."""
+    """So many live episodes, both sessions open, one `true` a second each; latency counts from when a step was due."""
     count = sizes.density_episodes
-    found = await offer_load(url, count, float(count), sizes.density_s, api_key)
+    found = await load.offer_load(url, count, float(count), sizes.density_s, api_key, load.TRUE)
     if found["problems"] or found["answered"] != found["offered"]:
         raise RuntimeError(f"not every step of {count} episodes was answered: {found}")
     times = Summary(found["count"], found["p50_ms"], found["p90_ms"], found["p99_ms"], found["max_ms"])
