@@ -18,7 +18,7 @@ app = typer.Typer()
 
 @app.command()
 def serve(run: RunDirectory = DEFAULT_RUN) -> None:
-    """Run the server of a node. Configured by ENVSERVER_* variables; see docs/http.md."""
+    """Run the server of a node. Configured by ENVSERVER_* variables; see docs/configuration.md."""
     from pydantic import ValidationError
 
     from envserver.config import ServerConfig
