@@ -105,8 +105,8 @@ def _raise_inotify() -> None:
     """
     for name in ("max_user_instances", "max_user_watches"):
         setting = Path("/proc/sys/fs/inotify") / name
-        if int(setting.read_text()) < _INOTIFY_MAX:
-            with contextlib.suppress(OSError):  # a probe tells where it is not to be had
+        with contextlib.suppress(OSError):  # a probe tells where it is not to be had
+            if int(setting.read_text()) < _INOTIFY_MAX:
                 setting.write_text(str(_INOTIFY_MAX))
 
 
