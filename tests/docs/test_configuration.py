@@ -13,11 +13,13 @@ import yaml
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from environments.code import CodeEnvironment
 from envserver.cli import app
 from envserver.config import ServerConfig
 from envserver.images import compose
+from envserver.launcher import idmap
 from tests.conftest import ROOT
-from tests.docs.blocks import find_blocks
+from tests.docs.blocks import documents, find_blocks
 
 PAGE = ROOT / "docs" / "configuration.md"
 _ROW = re.compile(r"\| `(ENVSERVER_\w+)` \| (.+?) \|")
@@ -99,6 +101,21 @@ def test_the_page_names_nothing_that_is_not_there() -> None:
     sections = ("Server", "Launcher", "Compose and make", "Clients")
     there = {name for section in sections for name in _documented(section)}
     assert set(re.findall(r"ENVSERVER_\w+", PAGE.read_text())) <= there
+
+
+def test_no_document_names_a_variable_that_is_not_there() -> None:
+    there = set(re.findall(r"ENVSERVER_\w+", PAGE.read_text())) | {"ENVSERVER_TEST_NODE"}
+    named = {name for path in documents() for name in re.findall(r"ENVSERVER_[A-Z_]*[A-Z]", path.read_text())}
+    assert named - there == set()
+
+
+def test_the_bounds_of_a_node_are_what_its_defaults_come_to() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text().partition("\n## Sizing\n")[2].partition("\n## ")[0]
+    shown = [int(number) for number in re.findall(r"^\| .+ \| (?:(\d+)(?: for each .*)?) \|$", text, re.MULTILINE)]
+    limits = CodeEnvironment.spec.limits
+    one = ServerConfig(capacity_memory_bytes=(1 << 30) * 4 // 5, capacity_cpus=1)
+    by_memory, by_cpus = one.memory_capacity_bytes // limits.memory_bytes, int(one.cpu_capacity / limits.cpus)
+    assert shown == [by_memory, by_cpus, one.max_episodes, idmap.RANGE_COUNT]
 
 
 def test_compose_takes_the_settings_of_the_example(tmp_path: Path) -> None:
