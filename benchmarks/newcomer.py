@@ -8,7 +8,8 @@ its volumes and the clone are gone in the end. Prints one line of JSON, times in
 no reward.
 
 What the machine has already counts: images whose inputs are the same are not built again (`images_built` says which
-were), pip's cache is used, and images in the volume that all nodes share are not imported again.
+were), pip's cache is used, and images in the volume that all nodes share are not imported again. What is built bears
+the names that all checkouts of a machine share.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ PHASES = (
 """Each with the line of make's output with which it begins."""
 REWARD = re.compile(r"^\s*reward \d")
 _BUILT = re.compile(r"^([\w-]+): built in ")
+_SETTING = re.compile(r"ENVSERVER_|MAKE|PYTHON.|(URL|COMPOSE_FILES|VIRTUAL_ENV)$")
+"""Variables that would lead make elsewhere; PYTHON, the interpreter to use, is a newcomer's to set."""
 _VOLUMES = ("data", "run", "tasks")
 _SHOWN_LINES = 30
 """Of make's output, when it failed."""
@@ -93,7 +96,7 @@ def _clone(source: str) -> Iterator[Path]:
 def _project(clone: Path) -> Iterator[dict[str, str]]:
     """The environment for make, in which no setting of this process is; the node is ended afterwards."""
     name = f"envservernewcomer{secrets.token_hex(4)}"
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("ENVSERVER_", "MAKE", "PYTHON"))}
+    kept = {key: value for key, value in os.environ.items() if not _SETTING.match(key)}
     settings = {"PROJECT": name, "ENVSERVER_PORT": str(_free_port()), "ENVSERVER_LAYERS_GIB": "2"}
     environment = {**kept, **settings, "PYTHONUNBUFFERED": "1"}
     try:

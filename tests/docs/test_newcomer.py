@@ -18,7 +18,7 @@ demo:
 	@mkdir .venv && touch .venv/.installed
 	@echo python3 -m venv .venv
 	@echo .venv/bin/envserver images build; echo "base: unchanged"; echo "code: built in 9 s"
-	@echo docker compose up -d; echo $(PROJECT) $(ENVSERVER_PORT) $(ENVSERVER_LAYERS_GIB) > $(SEEN)
+	@echo docker compose up -d; echo $(PROJECT) $(ENVSERVER_PORT) $(URL)$(ENVSERVER_URL) > $(SEEN)
 	@echo .venv/bin/envserver demo --url here
 	@{last}
 down:
@@ -34,7 +34,9 @@ def _run(tmp_path: Path, last: str) -> subprocess.CompletedProcess[str]:
     for command in (["init", "--quiet"], ["add", "Makefile"], [*author, "commit", "--quiet", "--message", "a"]):
         subprocess.run(["git", *command], cwd=repository, check=True)
     (tmp_path / "temporary").mkdir()
-    environment = {**os.environ, "SEEN": str(tmp_path / "seen"), "TMPDIR": str(tmp_path / "temporary")}
+    elsewhere = {"URL": "http://elsewhere", "ENVSERVER_URL": "http://elsewhere", "ENVSERVER_PORT": "8000"}
+    places = {"SEEN": str(tmp_path / "seen"), "TMPDIR": str(tmp_path / "temporary")}
+    environment = {**os.environ, **elsewhere, **places}
     command = [sys.executable, "-m", "benchmarks.newcomer", "--source", str(repository)]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
@@ -53,7 +55,7 @@ def test_the_path_ends_with_its_times_and_leaves_nothing(tmp_path: Path) -> None
     found = json.loads(done.stdout)
     assert list(found) == ["clone", "venv", "images", "up", "first_reward", "total", "images_built"]
     assert found["images_built"] == ["code"]
-    project, port, _ = (tmp_path / "seen").read_text().split()
+    project, port = (tmp_path / "seen").read_text().split()
     assert project != "envserver"
     assert port != "8000"
     assert (tmp_path / "seen.down").exists()
