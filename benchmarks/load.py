@@ -97,9 +97,12 @@ async def offer_load(
         opened = await _open_all(client, episodes)
         opening_s = time.perf_counter() - began
         held = available - available_memory_bytes()
+        lasting = rate * seconds / episodes < _STEPS_PER_EPISODE
         players = [
             # Episodes of a real run end at different times; in step they would all be made anew at once.
-            Player(episode, tally, 1 + _STEPS_PER_EPISODE * number // len(opened), actions)
+            Player(
+                episode, tally, _STEPS_PER_EPISODE if lasting else 1 + _STEPS_PER_EPISODE * number // episodes, actions
+            )
             for number, episode in enumerate(opened)
         ]
         running = [asyncio.ensure_future(player.run()) for player in players]
