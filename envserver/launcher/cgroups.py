@@ -8,6 +8,7 @@ host that boots with it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -25,6 +26,9 @@ PARENT = "envserver"
 
 def is_v2(root: Path = ROOT) -> bool:
     return (root / "cgroup.controllers").exists()
+
+
+_is_v2_for_good = functools.cache(is_v2)
 
 
 def path_for(node: str, sandbox_id: str) -> str:
@@ -142,45 +146,50 @@ class GroupUsage:
     pids_denied: int
 
 
+@functools.cache
+def _hierarchy(root: Path, controller: str | None) -> int:
+    """Its descriptor, kept for good: paths below it do not lead through the root of the process, which may be slow."""
+    return os.open(root / controller if controller else root, os.O_PATH | os.O_CLOEXEC)
+
+
+_COUNTERS_V1 = {
+    "cpu": ("cpuacct", "cpuacct.usage"),
+    "memory": ("memory", "memory.usage_in_bytes"),
+    "peak": ("memory", "memory.max_usage_in_bytes"),
+    "oom": ("memory", "memory.oom_control"),
+    "pids": ("pids", "pids.events"),
+}
+_COUNTERS_V2 = {
+    "cpu": (None, "cpu.stat"),
+    "memory": (None, "memory.current"),
+    "peak": (None, "memory.peak"),
+    "oom": (None, "memory.events"),
+    "pids": (None, "pids.events"),
+}
+
+
 class UsageReader:
     """Reads one group's counters through descriptors kept open: five reads, about 30 µs."""
 
     def __init__(self, path: str, root: Path = ROOT) -> None:
-        self._v2 = is_v2(root)
-        relative = path.lstrip("/")
-        if self._v2:
-            group = root / relative
-            names = {
-                "cpu": group / "cpu.stat",
-                "memory": group / "memory.current",
-                "peak": group / "memory.peak",
-                "oom": group / "memory.events",
-                "pids": group / "pids.events",
-            }
-        else:
-            names = {
-                "cpu": root / "cpuacct" / relative / "cpuacct.usage",
-                "memory": root / "memory" / relative / "memory.usage_in_bytes",
-                "peak": root / "memory" / relative / "memory.max_usage_in_bytes",
-                "oom": root / "memory" / relative / "memory.oom_control",
-                "pids": root / "pids" / relative / "pids.events",
-            }
+        self._v2 = _is_v2_for_good(root)
         self._fds: dict[str, int] = {}
         try:
-            for name, file in names.items():
-                self._fds[name] = self._open(file, writable=name == "peak")
+            for name, (controller, file) in (_COUNTERS_V2 if self._v2 else _COUNTERS_V1).items():
+                directory = _hierarchy(root, controller)
+                self._fds[name] = self._open(directory, f"{path.lstrip('/')}/{file}", writable=name == "peak")
         except OSError:
             self.close()
             raise
 
     @staticmethod
-    def _open(file: Path, *, writable: bool) -> int:
+    def _open(directory: int, file: str, *, writable: bool) -> int:
         if writable:
             try:
-                return os.open(file, os.O_RDWR | os.O_CLOEXEC)
+                return os.open(file, os.O_RDWR | os.O_CLOEXEC, dir_fd=directory)
             except PermissionError:
                 pass
-        return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
 
     def _read(self, name: str) -> bytes:
         return os.pread(self._fds[name], 4096, 0)

@@ -80,6 +80,8 @@ def test_a_group_that_is_gone_cannot_be_read_and_leaks_nothing(make: type, tmp_p
     make(tmp_path)
     for file in tmp_path.rglob("pids.events"):
         file.unlink()
+    with pytest.raises(FileNotFoundError):
+        cgroups.UsageReader(PATH, tmp_path)  # keeps the hierarchies' own descriptors
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(FileNotFoundError):
         cgroups.UsageReader(PATH, tmp_path)
