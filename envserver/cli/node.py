@@ -26,8 +26,11 @@ def serve(run: RunDirectory = DEFAULT_RUN) -> None:
     from envserver.runtimes.choose import connect
     from envserver.server import run as run_server
 
+    # Relative where it can be: each absolute path leads through the process's root, which may be slow.
+    near = Path() if run == Path.cwd() else run
+
     async def make_runtime() -> Runtime:
-        return await connect(run, config.runtime)
+        return await connect(near, config.runtime)
 
     try:
         config = ServerConfig()

@@ -60,8 +60,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
     """`run` is the directory that holds the launcher's socket and the sandboxes'."""
 
     def __init__(self, run: Path) -> None:
-        # Relative where it can be: each absolute path leads through the process's root, which may be slow.
-        self._run = Path() if run == Path.cwd() else run
+        self._run = run
         self._launcher = Launcher(run)
         self._claims = Launcher(run, connections=4)  # their own, so that a claim waits for no create
         self._discarding: set[asyncio.Future[None]] = set()

@@ -66,7 +66,7 @@ def _environment(server: ServerProcess, home: Path) -> dict[str, str]:
 def _path(home: Path) -> str:
     """With a `make` that only says what it would do: its targets take minutes, and the end-to-end tests run them."""
     (home / "bin").mkdir(parents=True)
-    (home / "bin" / "make").write_text(f'#!/bin/sh\nexec {shutil.which("make")} -n "$@"\n')
+    (home / "bin" / "make").write_text(f'#!/bin/sh\nexec {shutil.which("make")} --no-print-directory -n "$@"\n')
     (home / "bin" / "make").chmod(0o755)
     return f"{home / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
 

@@ -154,7 +154,7 @@ def test_make_down_leaves_nothing_though_episodes_live_and_the_server_was_killed
     loops = [line.split(" - ")[1].split()[1] for line in mounts.splitlines() if " /dev/loop" in line]
     groups = cgroups.leftovers(name)
     processes = [pid for group in groups for pid in cgroups.processes(cgroups.path_for(name, group))]
-    assert len(groups) == 3
+    assert len(groups) >= 3, "and those of warm sandboxes"
     assert len(processes) >= 9, "an agent, a shell and a job each"
     _docker("kill", compose_container(project.name, "server"))
     assert cgroups.leftovers(name) == groups

@@ -63,7 +63,9 @@ fn a_process_that_is_always_a_new_one_is_caught() {
     let mut client = agent.connect();
     let hostile = hostile(&agent);
     for _ in 0..5 {
-        let result = client.run_with(&[&hostile, "hop"], short()).expect("it starts");
+        // Bounded for a machine that is busy; no limit of the test's own ends it.
+        let changes = vec![("timeout_ms", 10_000.into()), ("grace_ms", 100.into())];
+        let result = client.run_with(&[&hostile, "hop"], changes).expect("it starts");
         assert_eq!(result.text("end"), "exited", "its first process ends at once");
         assert_eq!(processes_with(&hostile), 0);
     }
