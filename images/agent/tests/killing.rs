@@ -82,7 +82,7 @@ fn a_fork_bomb_is_defused() {
         let result = client.run_with(&[&hostile, "fork-bomb"], changes).expect("it starts");
         assert_eq!(result.text("end"), "timeout");
         // The interrupt may have done it already: then nothing was left to be killed.
-        assert!(result.number("killed") >= 90 || result.flag("interrupted"), "{result}");
+        assert!(result.number("killed") >= 50 || result.flag("interrupted"), "{result}");
         assert_eq!(processes_with(&hostile), 0);
     }
     assert_eq!(client.shell("echo fine").output("stdout"), "fine\n");
