@@ -32,6 +32,7 @@ class Engine:
     def __init__(self, path: Path, oci_runtime: str | None = None) -> None:
         self.path, self._oci_runtime = path, oci_runtime
         self._client: docker.APIClient | None = None
+        self._cgroup_driver: str | None = None
         self._lock = threading.Lock()
 
     def problem(self) -> str | None:
@@ -106,8 +107,10 @@ class Engine:
 
     def cgroup(self, container_id: str) -> str:
         """The container's group: the same relative path in every hierarchy."""
-        with _translated("info"):
-            driver = self._api().info()["CgroupDriver"]
+        if self._cgroup_driver is None:  # asked once: an Engine counts much before it answers
+            with _translated("info"):
+                self._cgroup_driver = str(self._api().info()["CgroupDriver"])
+        driver = self._cgroup_driver
         path = f"/system.slice/docker-{container_id}.scope" if driver == "systemd" else f"/docker/{container_id}"
         root = cgroups.ROOT if cgroups.is_v2() else cgroups.ROOT / "memory"
         if not (root / path.lstrip("/")).is_dir():
