@@ -157,7 +157,7 @@ def test_make_down_leaves_nothing_though_episodes_live_and_the_server_was_killed
     assert len(groups) >= 3, "and those of warm sandboxes"
     assert len(processes) >= 9, "an agent, a shell and a job each"
     _docker("kill", compose_container(project.name, "server"))
-    assert cgroups.leftovers(name) == groups
+    assert cgroups.leftovers(name) >= groups, "a warm one may have been made meanwhile"
 
     project.make("down")
     assert _docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={project.name}") == ""
