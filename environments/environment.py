@@ -4,6 +4,10 @@ An environment is trusted code in the server: it says what an action means, what
 an episode ends. It owns no container, clock or transport: the episode actor makes the sandbox, enforces
 order, time limits and names, and grades. One instance serves one episode generation.
 
+**Nothing is lost**: a server that dies in the middle of a step leaves its successor to make the same calls to the sandbox
+again, whose names say that they have run. So `step` makes its calls by what `snapshot` holds, the action and the answers to
+its calls alone, in one order: no clock, no chance, no state that `snapshot` leaves out.
+
 Who calls what, and when: the actor (or, ahead of it, the warm pool, which also calls `prepare`) makes an instance,
 then `reset` once, then `step` one at a time until a
 transition is terminated or the episode ends otherwise, then `artifacts` once (processes are stopped by
@@ -115,9 +119,16 @@ class Environment(ABC):
         """Export what the task declares. Called once, after every process has been stopped."""
 
     def snapshot(self) -> JsonObject:
-        """The environment's own small state as JSON; what is in the sandbox is not part of it."""
+        """The environment's own small state between two steps as JSON; what is in the sandbox is not part of it.
+
+        Called after `reset` and after every step, so it costs microseconds and stays below a few KB.
+        """
         return {}
 
     def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
-        """Continue from `snapshot` over a restored sandbox."""
+        """Take the place of `reset` in a new instance: go on from `snapshot`. Makes no call to the sandbox.
+
+        `sandbox` is the same one under a new server, a copy with all its processes, or (after a checkpoint of files
+        alone) one whose sessions are gone: `attach_session` gives them all the same, and their next call tells.
+        """
         raise NotImplementedError(f"{type(self).__name__} cannot be restored")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -65,6 +66,18 @@ class RuntimeUnavailableError(SandboxError):
 
 class ImageNotFoundError(SandboxError):
     """No image of that name or digest is stored on this node."""
+
+
+class NotSupportedError(SandboxError):
+    """The runtime does not declare the capability that this needs."""
+
+
+class CheckpointError(SandboxError):
+    """The sandbox cannot be saved as it is, and runs on; the message names the process and the descriptor, if known."""
+
+
+class CheckpointNotFoundError(SandboxError):
+    """No checkpoint of that id is stored on this node."""
 
 
 class CapacityError(RuntimeUnavailableError):
@@ -248,6 +261,44 @@ class SandboxSpec:
     """The runtime destroys the sandbox this long after its creation, whoever has forgotten it."""
 
 
+class SandboxState(StrEnum):
+    """What a sandbox is doing, as the launcher knows it."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Frozen: it uses no CPU, and answers when it is resumed."""
+    HIBERNATED = "hibernated"
+    """On disk, without processes; `Runtime.adopt` brings it back."""
+    ENDED = "ended"
+
+
+class CheckpointKind(StrEnum):
+    """What of a sandbox is saved."""
+
+    PROCESS = "process"
+    """Files, processes and their memory: a restored sandbox goes on in the middle of whatever ran."""
+    FILESYSTEM = "filesystem"
+    """The writable layer alone, without /dev/shm: a restored sandbox has no process but its guest agent."""
+
+
+@dataclass(frozen=True)
+class SandboxCheckpoint:
+    """A saved state of a sandbox. It outlives the sandbox, the server and the machine's boot."""
+
+    checkpoint_id: str
+    kind: CheckpointKind
+    image: str
+    limits: Limits
+    labels: Mapping[str, str]
+    """The sandbox's, when it was taken."""
+    created_at: float
+    """Unix time."""
+    bytes: int
+    """Of the saved processes; files are shared with the sandbox until either changes them."""
+    pause_ms: float
+    """How long the sandbox stood still."""
+
+
 @dataclass(frozen=True)
 class SandboxInfo:
     """A sandbox as `Runtime.list` finds it, also after a restart of server or launcher."""
@@ -259,7 +310,11 @@ class SandboxInfo:
     """Unix time."""
     deadline: float
     """Unix time at which the runtime destroys it."""
-    running: bool
+    state: SandboxState
+
+    @property
+    def running(self) -> bool:
+        return self.state is not SandboxState.ENDED
 
 
 class Sandbox(ABC):
@@ -292,6 +347,37 @@ class Sandbox(ABC):
 
         Raises: CommandNotStartedError, SandboxGoneError; SandboxError when `name` is taken.
         """
+
+    @abstractmethod
+    def attach_session(self, name: str) -> Session:
+        """A session that was opened before: by an earlier server, or before a checkpoint was taken.
+
+        It need not be open any more; its next call tells.
+        """
+
+    # Calls under names. A server that dies between sending a call and writing down what it came to leaves its
+    # successor to make the same calls again: under the same names they are answered, and do not run twice.
+
+    @abstractmethod
+    def reserve_series(self) -> int:
+        """A number for a series of calls, greater than every one before. Written down before its first call is made."""
+
+    @abstractmethod
+    def series(self, number: int) -> AbstractContextManager[None]:
+        """Within it, calls by this task and by tasks begun in it are the first, second, ... of that series.
+
+        A call whose name has run gives its result again; one that runs is attached to; only one that never arrived
+        runs. So whoever repeats a series has to make the same calls in the same order.
+        """
+
+    @abstractmethod
+    def settle_series(self, number: int) -> None:
+        """What this series and those before came to is written down: the guest may forget their results."""
+
+    @property
+    @abstractmethod
+    def settled_series(self) -> int:
+        """The greatest series that the guest knows as settled, by whichever server; 0 for none."""
 
     @abstractmethod
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644, user: int = USER_UID) -> None:
@@ -352,6 +438,9 @@ class Capability(StrEnum):
     WRITABLE_ROOT = "writable_root"
     DISK_QUOTA = "disk_quota"
     PROCESS_CHECKPOINT = "process_checkpoint"
+    FILESYSTEM_CHECKPOINT = "filesystem_checkpoint"
+    PAUSE = "pause"
+    HIBERNATE = "hibernate"
 
 
 class Runtime(ABC):
@@ -381,6 +470,55 @@ class Runtime(ABC):
     @abstractmethod
     async def list(self) -> list[SandboxInfo]:
         """Every sandbox of this runtime, of this server process or an earlier one."""
+
+    @abstractmethod
+    async def adopt(self, sandbox_id: str, spec: SandboxSpec) -> Sandbox:
+        """Drive a sandbox that an earlier server made, or that was hibernated: it runs when this returns.
+
+        `spec` is what it was made from; its labels and its deadline take effect anew.
+        Raises: SandboxGoneError when there is none or it has ended; CapacityError, RuntimeUnavailableError.
+        """
+
+    # What a runtime declares by Capability; the others raise NotSupportedError.
+
+    async def pause(self, sandbox: Sandbox) -> None:
+        """Freeze every process. Calls made meanwhile wait for `resume`. Idempotent. Raises: SandboxGoneError."""
+        raise NotSupportedError(f"the {self.name} runtime cannot pause a sandbox")
+
+    async def resume(self, sandbox: Sandbox) -> None:
+        """Undo `pause`. Idempotent. Raises: SandboxGoneError."""
+        raise NotSupportedError(f"the {self.name} runtime cannot pause a sandbox")
+
+    async def hibernate(self, sandbox: Sandbox) -> None:
+        """Save it to disk and free its memory; `adopt` brings it back under its id. No call may be under way.
+
+        `sandbox` itself is of no use afterwards. When this raises CheckpointError, it runs on as it was.
+        Raises: CheckpointError, SandboxGoneError, RuntimeUnavailableError.
+        """
+        raise NotSupportedError(f"the {self.name} runtime cannot hibernate a sandbox")
+
+    async def checkpoint(self, sandbox: Sandbox, kind: CheckpointKind, labels: Mapping[str, str]) -> SandboxCheckpoint:
+        """Save a sandbox, which runs on. No call may be under way. On disk for good when this returns.
+
+        `labels` say whose it is; `Runtime.checkpoints` finds them again.
+        Raises: CheckpointError, CapacityError, SandboxGoneError, RuntimeUnavailableError, NotSupportedError.
+        """
+        raise NotSupportedError(f"the {self.name} runtime takes no {kind} checkpoints")
+
+    async def restore(self, checkpoint_id: str, spec: SandboxSpec) -> Sandbox:
+        """A new sandbox that goes on where the checkpoint stopped; as often as wanted, and side by side.
+
+        Of `spec` labels and ttl count; image and limits are the checkpoint's.
+        Raises: CheckpointNotFoundError, CapacityError, RuntimeUnavailableError, NotSupportedError.
+        """
+        raise NotSupportedError(f"the {self.name} runtime restores no checkpoints")
+
+    async def checkpoints(self) -> list[SandboxCheckpoint]:
+        """Every checkpoint of this runtime that is stored on this node."""
+        return []
+
+    async def delete_checkpoint(self, checkpoint_id: str) -> None:  # noqa: B027
+        """Forget a checkpoint. Sandboxes restored from it do not need it; an unknown id is no error."""
 
     @abstractmethod
     async def destroy(self, sandbox_id: str) -> None:
