@@ -1,0 +1,1 @@
+"""The durable record of episodes and steps: what a server that was killed leaves to its successor."""
