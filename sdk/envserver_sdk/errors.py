@@ -104,6 +104,18 @@ class EpisodeLost(Problem):
     code, status, title = "episode_lost", 410, "The episode's world is gone"
 
 
+class CheckpointFailed(Problem):
+    """The episode goes on; the detail names what stands in the way, such as a process and its descriptor."""
+
+    code, status, title = "checkpoint_failed", 409, "The episode cannot be saved as it is"
+
+
+class NotSupported(Problem):
+    """`extra["capability"]` is what this server's runtime lacks."""
+
+    code, status, title = "not_supported", 501, "This server's runtime cannot do that"
+
+
 class PayloadTooLarge(Problem):
     code, status, title = "payload_too_large", 413, "The request is too large"
 
@@ -155,7 +167,7 @@ PROBLEMS: dict[str, type[Problem]] = {
     for cls in (
         InvalidRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, RequestTimeout, IdempotencyMismatch,
         StaleGeneration, WrongStepIndex, EpisodeEnded, EpisodeNotLive, EpisodeClosed, EpisodeLost,
-        PayloadTooLarge, UnsupportedMediaType, FileProblem, Overloaded, QuotaExceeded, InfraError,
+        CheckpointFailed, NotSupported, PayloadTooLarge, UnsupportedMediaType, FileProblem, Overloaded, QuotaExceeded, InfraError,
         ShuttingDown, InternalError,
     )
 }  # fmt: skip

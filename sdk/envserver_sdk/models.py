@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -40,6 +40,26 @@ class EpisodeState(StrEnum):
     CLOSED = "closed"
     FAILED = "failed"
     LOST = "lost"
+
+
+class CheckpointKind(StrEnum):
+    """What is saved of an episode, strongest first."""
+
+    PROCESS = "process"
+    """Everything: files, processes, interpreter variables. A fork goes on in the middle of whatever ran."""
+    FILESYSTEM = "filesystem"
+    """Files; sessions begin anew in a fork, and say so."""
+    REPLAY = "replay"
+    """The actions: a fork resets with the same seed and takes them again; where it differs, it says so."""
+
+
+class Recovery(StrEnum):
+    """What becomes of an episode whose container is gone through no doing of its policy."""
+
+    LOSE = "lose"
+    """It is lost, and says so."""
+    RESTORE = "restore"
+    """It goes on from its last checkpoint as the next generation; without one it is lost."""
 
 
 def _whole(value: Any) -> Any:
@@ -79,6 +99,18 @@ class LimitsRequest(RequestModel):
     nofile: Annotated[int, Field(ge=32, le=65536), _WHOLE] | None = None
 
 
+class AutoCheckpoints(RequestModel):
+    """Checkpoints that the server takes by itself, between two steps."""
+
+    every_steps: Annotated[int, Field(ge=1, le=100_000), _WHOLE] | None = None
+    every_s: float | None = Field(default=None, ge=1, le=7 * 24 * 3600)
+    """After the first step that ends so long after the last checkpoint."""
+    keep: Annotated[int, Field(ge=1, le=100), _WHOLE] = 2
+    """Older automatic ones are deleted."""
+    kind: Annotated[CheckpointKind, Field(strict=False)] | None = None
+    """Left out: the strongest that works."""
+
+
 class CreateEpisode(RequestModel):
     environment: str = Field(max_length=128)
     task_set: str | None = Field(default=None, max_length=128)
@@ -89,7 +121,49 @@ class CreateEpisode(RequestModel):
     network: None = None
     ttl_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
     idle_timeout_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
+    checkpoints: AutoCheckpoints | None = None
+    recovery: Annotated[Recovery, Field(strict=False)] = Recovery.LOSE
+    pause_after_s: float | None = Field(default=None, ge=0.01, le=7 * 24 * 3600)
+    """Frozen after so long between two steps; the next one thaws it. Left out: the server's default."""
+    hibernate_after_s: float | None = Field(default=None, ge=0.1, le=7 * 24 * 3600)
+    """To disk after so long between two steps, its memory freed; the next one wakes it."""
     metadata: JsonObject = Field(default_factory=dict)
+
+
+MAX_GROUP = 1024
+
+
+class Stragglers(RequestModel):
+    """When the rest of a group is no longer waited for."""
+
+    finished: Annotated[int, Field(ge=1, le=MAX_GROUP), _WHOLE]
+    """Once so many members have ended or closed,"""
+    grace_s: float = Field(ge=0, le=7 * 24 * 3600)
+    """the others are truncated after so long (`reason`: `straggler`); a step that runs then is their last."""
+
+
+class CreateGroup(CreateEpisode):
+    n: Annotated[int, Field(ge=1, le=MAX_GROUP), _WHOLE]
+    stragglers: Stragglers | None = None
+
+
+class CreateCheckpoint(RequestModel):
+    kind: Annotated[CheckpointKind, Field(strict=False)] | Literal["auto"] = "auto"
+    label: str | None = Field(default=None, max_length=256)
+
+
+class ForkCheckpoint(RequestModel):
+    """What is left out of the last four is as the checkpoint's episode had it."""
+
+    n: Annotated[int, Field(ge=1, le=MAX_GROUP), _WHOLE] = 1
+    ttl_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
+    idle_timeout_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
+    metadata: JsonObject = Field(default_factory=dict)
+    stragglers: Stragglers | None = None
+
+
+class RestoreEpisode(RequestModel):
+    checkpoint_id: str = Field(max_length=64)
 
 
 class ResetEpisode(RequestModel):
@@ -128,6 +202,31 @@ class ListTasks(RequestModel):
     limit: PageSize = 100
 
 
+class ListCheckpoints(RequestModel):
+    episode_id: str | None = Field(default=None, max_length=64)
+    cursor: str | None = None
+    limit: PageSize = 100
+
+
+class ListTrajectories(RequestModel):
+    """Which episodes' trajectories; what is left out does not filter."""
+
+    environment: str | None = None
+    task_set: str | None = None
+    task: str | None = None
+    state: Annotated[EpisodeState, Field(strict=False)] | None = None
+    group_id: str | None = None
+    created_after: float | None = None
+    """Unix time."""
+    created_before: float | None = None
+    min_reward: float | None = None
+    graded: bool | None = None
+    trainable: bool | None = None
+    """True: only those whose every step and grade may be learnt from."""
+    cursor: str | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] = 1_000_000
+
+
 class BatchStepEntry(StepRequest):
     episode_id: str
 
@@ -154,6 +253,19 @@ class EpisodeStarted(ResultModel):
     step_index: int = 0
     observation: JsonObject
     info: JsonObject
+
+
+class EpisodesStarted(ResultModel):
+    """The answer to a fork."""
+
+    episodes: list[EpisodeStarted]
+
+
+class GroupStarted(EpisodesStarted):
+    """`kind` is the checkpoint by which the members were made alike; None for a group of one."""
+
+    group_id: str
+    kind: CheckpointKind | None = None
 
 
 class StepResult(ResultModel):
@@ -199,6 +311,37 @@ class GradeResult(ResultModel):
     """The candidate's code ran where the verdict was made: do not trust it blindly."""
 
 
+class CheckpointInfo(ResultModel):
+    checkpoint_id: str
+    kind: CheckpointKind
+    episode_id: str
+    generation: int
+    step_index: int
+    """Of the last step that is part of it."""
+    label: str | None = None
+    automatic: bool = False
+    created_at: float
+    """Unix time."""
+    bytes: int
+    """Of saved processes or actions; files are shared with the episode until either changes them."""
+    pause_ms: float
+    """How long the episode stood still."""
+
+
+class CheckpointList(ResultModel):
+    checkpoints: list[CheckpointInfo]
+    next_cursor: str | None = None
+
+
+class Lineage(ResultModel):
+    """Where a world came from that was not reset: the step of another episode or generation that it goes on from."""
+
+    checkpoint_id: str
+    episode_id: str
+    generation: int
+    step_index: int
+
+
 class EpisodeInfo(ResultModel):
     episode_id: str
     state: EpisodeState
@@ -219,7 +362,68 @@ class EpisodeInfo(ResultModel):
     """Why it ended, failed, closed or was lost."""
     grade: GradeResult | None = None
     usage: JsonObject = Field(default_factory=dict)
+    group_id: str | None = None
+    lineage: Lineage | None = None
     metadata: JsonObject = Field(default_factory=dict)
+
+
+class GroupInfo(ResultModel):
+    group_id: str
+    created_at: float
+    episodes: list[EpisodeInfo]
+    """In the order of `GroupStarted`; closed ones too, as long as they are remembered."""
+
+
+class TrajectoryStep(ResultModel):
+    """One step with all that was sent and answered."""
+
+    step_index: int
+    generation: int
+    action: Any
+    observation: JsonObject
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: JsonObject
+    """As the step was answered: outcome, trainable, usage, and what the environment added."""
+    metadata: JsonObject
+    """The trainer's own, as it came with the step."""
+    begun_at: float
+    """Unix time."""
+    finished_at: float
+
+
+class Trajectory(ResultModel):
+    """One episode's record, of its current generation."""
+
+    episode_id: str
+    generation: int
+    environment: str
+    task_set: str
+    task: str
+    seed: int
+    options: JsonObject
+    image: str | None
+    """Digest."""
+    state: EpisodeState
+    reason: str | None
+    created_at: float
+    closed_at: float | None
+    metadata: JsonObject
+    group_id: str | None
+    lineage: list[Lineage]
+    """From the nearest to the farthest: whose steps stand before this generation's own."""
+    observation: JsonObject
+    """The one that the first of `steps` answers to."""
+    info: JsonObject
+    steps: list[TrajectoryStep]
+    """From the world's reset on: those of the lineage first, as long as they are remembered."""
+    reward: float
+    """Sum over the steps."""
+    grade: GradeResult | None
+    trainable: bool
+    """Every step, and the grade if there is one, may be learnt from."""
+    checkpoints: list[CheckpointInfo]
 
 
 class EpisodeList(ResultModel):
