@@ -167,8 +167,8 @@ PROBLEMS: dict[str, type[Problem]] = {
     for cls in (
         InvalidRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, RequestTimeout, IdempotencyMismatch,
         StaleGeneration, WrongStepIndex, EpisodeEnded, EpisodeNotLive, EpisodeClosed, EpisodeLost,
-        CheckpointFailed, NotSupported, PayloadTooLarge, UnsupportedMediaType, FileProblem, Overloaded, QuotaExceeded, InfraError,
-        ShuttingDown, InternalError,
+        CheckpointFailed, NotSupported, PayloadTooLarge, UnsupportedMediaType, FileProblem, Overloaded, QuotaExceeded,
+        InfraError, ShuttingDown, InternalError,
     )
 }  # fmt: skip
 
