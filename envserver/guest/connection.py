@@ -3,6 +3,9 @@
 A request's id outlives the connection: when the socket drops while the agent lives, the connection is made again
 and what has no response is sent again under its old id, which the agent runs once. When the agent is gone, or has
 broken the protocol, every pending and every later request fails, and the sandbox is to be given up.
+
+Requests of a series (envserver/guest/series.py) outlive the server too. Of the others the agent forgets the response
+as soon as a frame says that nobody waits for it any more: `done`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +22,8 @@ import msgpack
 
 from envserver.errors import EnvserverError
 from envserver.guest import fields
+from envserver.guest.greeting import Hello
+from envserver.guest.series import LOOSE, Series
 
 MAX_FRAME_BYTES = 1 << 20
 MAX_PAYLOAD_BYTES = 900_000
@@ -27,6 +33,8 @@ _DIAL_INTERVAL_S = 0.0005
 _REDIALS_MAX = 32
 """In a connection's life. An agent has no reason to hang up; one that does so for ever must not keep us busy."""
 _EVENT_SLACK_BYTES = 1 << 20
+_MAX_DONE = 1000
+"""Ids in one frame, by the protocol."""
 
 EventListener = Callable[[str, bytes], None]
 
@@ -51,19 +59,33 @@ class GuestRefusedError(EnvserverError):
         self.code = code
 
 
+class GuestForgottenError(EnvserverError):
+    """The request belongs to a settled series: whether it ran, and what came of it, is not known any more."""
+
+
+@dataclass(eq=False)
+class _Waiter:
+    """Whoever wants a response. Two may want the same: a series was begun again while its request runs."""
+
+    response: asyncio.Future[dict[str, Any]]
+    on_event: EventListener | None
+
+
 @dataclass
 class _Pending:
     frame: bytes
-    response: asyncio.Future[dict[str, Any]]
-    on_event: EventListener | None
     event_bytes_left: int
+    waiters: list[_Waiter] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class Hello:
-    version: str
-    boot_id: str
-    sessions: tuple[str, ...] = field(default=())
+    def answer(self, answer: dict[str, Any] | EnvserverError) -> None:
+        for waiter in self.waiters:
+            if waiter.response.done():
+                continue
+            if isinstance(answer, EnvserverError):
+                waiter.response.set_exception(answer)
+                waiter.response.exception()  # its waiter may be cancelled before it looks
+            else:
+                waiter.response.set_result(answer)
 
 
 class GuestConnection(asyncio.Protocol):
@@ -74,7 +96,9 @@ class GuestConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._pending: dict[int, _Pending] = {}
-        self._last_id = 0
+        self._next_loose = LOOSE
+        self._done: dict[int, None] = {}  # in order, and each once
+        self.series = Series()
         self._failure: GuestGoneError | None = None
         self._hello: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._redial: asyncio.Task[None] | None = None
@@ -128,32 +152,72 @@ class GuestConnection(asyncio.Protocol):
         timeout_s: float,
         on_event: EventListener | None = None,
         event_bytes: int = 0,
+        repeatable: bool = False,
     ) -> dict[str, Any]:
-        """Send one request and return its `ok` map, unchecked.
+        """Send one request and return its `ok` map, unchecked. Within a series it is that series' next.
 
         Cancelling stops waiting, not the request. A missing response within `timeout_s` is the agent's
-        end, since it is told smaller limits. Raises: GuestRefusedError, GuestGoneError, GuestMalformedError.
+        end, since it is told smaller limits. `repeatable`: it changes nothing, so outside of a series the agent keeps
+        no response and, should the connection drop, carries it out again.
+        Raises: GuestRefusedError, GuestForgottenError, GuestGoneError, GuestMalformedError.
         """
         if self._failure is not None:
             raise self._failure
-        self._last_id += 1
-        request_id = self._last_id
-        ack = min(self._pending, default=request_id) - 1
-        frame = self._encode({"id": request_id, "ack": ack, "op": op, **arguments})
-        response = asyncio.get_running_loop().create_future()
-        self._pending[request_id] = _Pending(frame, response, on_event, event_bytes + _EVENT_SLACK_BYTES)
+        named = self.series.next_id()
+        if named is None:
+            return await self._loose(op, arguments, timeout_s, on_event, event_bytes, repeatable)
+        if named not in self._pending:
+            self._send(named, op, arguments, event_bytes)
+        return await self._wait(named, op, timeout_s, on_event)
+
+    async def _loose(
+        self,
+        op: str,
+        arguments: dict[str, Any],
+        timeout_s: float,
+        on_event: EventListener | None = None,
+        event_bytes: int = 0,
+        repeatable: bool = False,
+    ) -> dict[str, Any]:
+        """One whose response the agent may forget as soon as we have it, or want it no more."""
+        request_id = self._next_loose
+        self._next_loose += 1
+        if repeatable:
+            self._done[request_id] = None
+        self._send(request_id, op, arguments, event_bytes)
+        try:
+            return await self._wait(request_id, op, timeout_s, on_event)
+        finally:
+            if not repeatable:
+                self._done[request_id] = None
+
+    def _send(self, request_id: int, op: str, arguments: dict[str, Any], event_bytes: int) -> None:
+        message = {"id": request_id, "ack": self.series.acknowledgement, "op": op, **arguments}
+        # The newest first: it may be this request itself.
+        done = list(islice(reversed(self._done), _MAX_DONE))
+        frame = self._encode(message | {"done": done} if done else message)
+        for number in done:
+            # Should the frame be lost on its way, the next greeting names again what is still kept.
+            del self._done[number]
+        self._pending[request_id] = _Pending(frame, event_bytes + _EVENT_SLACK_BYTES)
         if self._transport is not None:
             self._transport.write(frame)
+
+    async def _wait(self, request_id: int, op: str, timeout_s: float, on_event: EventListener | None) -> dict[str, Any]:
+        pending = self._pending[request_id]
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), on_event)
+        pending.waiters.append(waiter)
         try:
             async with asyncio.timeout(timeout_s):
-                answer: dict[str, Any] = await response
-                return answer
+                return await waiter.response
         except TimeoutError:
             failure = GuestSilentError(f"the guest agent did not answer {op!r} within {timeout_s:.1f} s")
             self._fail(failure)
             raise failure from None
         finally:
-            self._pending.pop(request_id, None)
+            pending.waiters.remove(waiter)
+            if not pending.waiters and self._pending.get(request_id) is pending:
+                del self._pending[request_id]
 
     @staticmethod
     def _encode(message: dict[str, Any]) -> bytes:
@@ -166,7 +230,8 @@ class GuestConnection(asyncio.Protocol):
         """Have the agent let go of this connection, and do not dial again until `rejoin`: a dump allows none."""
         self._parted = parted = asyncio.Event()
         try:
-            answer = await self.request("quiesce", {}, timeout_s=timeout_s)
+            # Never of a series: asked for again by a copy of the sandbox, it would be answered without being done.
+            answer = await self._loose("quiesce", {}, timeout_s)
             async with asyncio.timeout(timeout_s):
                 await parted.wait()
         except TimeoutError:
@@ -192,10 +257,6 @@ class GuestConnection(asyncio.Protocol):
     def failure(self) -> GuestGoneError | None:
         """Why the agent is given up; None while it serves."""
         return self._failure
-
-    @property
-    def last_id(self) -> int:
-        return self._last_id
 
     def close(self) -> None:
         """Hang up; pending requests fail. Idempotent."""
@@ -239,30 +300,35 @@ class GuestConnection(asyncio.Protocol):
         if "hello" in message:
             self._greet(fields.mapping(message, "hello"))
             return
-        pending = self._pending.get(fields.integer(message, "id"))
+        request_id = fields.integer(message, "id")
         if "event" in message:
-            self._take_event(pending, message)
-        elif "error" in message:
-            error = fields.mapping(message, "error")
-            refusal = GuestRefusedError(fields.text(error, "code", 64), fields.text(error, "message", 4096))
-            if pending is not None and not pending.response.done():
-                pending.response.set_exception(refusal)
-        elif pending is not None and not pending.response.done():
-            pending.response.set_result(fields.mapping(message, "ok"))
+            self._take_event(self._pending.get(request_id), message)
+            return
+        answer = self._refusal(message) if "error" in message else fields.mapping(message, "ok")
+        # At once, not when its waiter wakes: who asks from now on is answered by the agent.
+        pending = self._pending.pop(request_id, None)
+        if pending is not None:
+            pending.answer(answer)
 
-    def _greet(self, hello: dict[str, Any]) -> None:
+    @staticmethod
+    def _refusal(message: dict[str, Any]) -> EnvserverError:
+        error = fields.mapping(message, "error")
+        code, text = fields.text(error, "code", 64), fields.text(error, "message", 4096)
+        return GuestForgottenError(text) if code == "acknowledged" else GuestRefusedError(code, text)
+
+    def _greet(self, message: dict[str, Any]) -> None:
         if self._hello.done():
             raise fields.MalformedError("a second greeting")
-        names = fields.sequence(hello, "sessions", 10_000)
-        if not all(type(name) is str and len(name) < 256 for name in names):
-            raise fields.MalformedError("sessions are no names")
-        used = [*fields.sequence(hello, "running", 100_000), *fields.sequence(hello, "kept", 100_000)]
-        if not all(type(number) is int and 0 <= number < 2**63 for number in used):
-            raise fields.MalformedError("ids are no numbers")
-        self._last_id = max(self._last_id, fields.integer(hello, "acknowledged"), *used, 0)
-        self._hello.set_result(
-            Hello(fields.text(hello, "version", 64), fields.text(hello, "boot_id", 64), tuple(names))
-        )
+        hello = Hello.parse(message)
+        known = (*hello.running, *hello.kept)
+        self.series.learn(hello.acknowledged, known)
+        for request_id in known:
+            if request_id >= LOOSE:
+                self._next_loose = max(self._next_loose, request_id + 1)
+                if request_id not in self._pending:
+                    # An earlier server's, or one whose caller has gone. Nobody will ask for it.
+                    self._done[request_id] = None
+        self._hello.set_result(hello)
 
     def _take_event(self, pending: _Pending | None, message: dict[str, Any]) -> None:
         stream = fields.text(message, "stream", 16)
@@ -274,8 +340,9 @@ class GuestConnection(asyncio.Protocol):
         pending.event_bytes_left -= len(data)
         if pending.event_bytes_left < 0:
             raise fields.MalformedError("more output events than the request's limit")
-        if pending.on_event is not None:
-            pending.on_event(stream, data)
+        for waiter in pending.waiters:
+            if waiter.on_event is not None:
+                waiter.on_event(stream, data)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None
@@ -307,8 +374,6 @@ class GuestConnection(asyncio.Protocol):
             self._hello.set_exception(self._failure)
             self._hello.exception()  # nobody may be waiting
         for pending in self._pending.values():
-            if not pending.response.done():
-                pending.response.set_exception(self._failure)
-                pending.response.exception()
+            pending.answer(self._failure)
         if self._redial is not None and self._redial is not asyncio.current_task():
             self._redial.cancel()

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgpack
 
 from envserver.guest.connection import MAX_FRAME_BYTES, GuestConnection, GuestGoneError
+from envserver.guest.series import LOOSE
 from envserver.probes.stage import SMALL, Stage
 from envserver.runtimes.base import KIB, MIB, Command, Ending, OutputLimits, Sandbox, SandboxFileError
 
@@ -172,10 +173,10 @@ _SENT: dict[str, tuple[bytes, bytes]] = {
     "a_greeting_of_lies": (_frame({"hello": {**_HELLO, "running": [2**63]}}), b""),
     "a_second_greeting": (_GREETING, _GREETING),
     "an_answer_to_nobody": (_GREETING, _frame({"id": -1, "ok": {}})),
-    "an_answer_of_another_type": (_GREETING, _frame({"id": 1, "ok": [1]})),
+    "an_answer_of_another_type": (_GREETING, _frame({"id": LOOSE, "ok": [1]})),
     "output_without_end": (
         _GREETING,
-        _frame({"id": 1, "event": "output", "stream": "stdout", "data": b"x" * 900_000}) * 4,
+        _frame({"id": LOOSE, "event": "output", "stream": "stdout", "data": b"x" * 900_000}) * 4,
     ),
 }
 """What is sent at once, and what once a request has come."""

@@ -47,6 +47,10 @@ class GuestProtocolError(SandboxGoneError):
     """The guest agent broke the protocol: the sandbox can no longer be trusted, and is given up."""
 
 
+class CallForgottenError(SandboxGoneError):
+    """A call of a settled series was made again: what it came to is not known any more, so the episode is lost."""
+
+
 class SandboxFileError(SandboxError):
     """A file operation was refused; `code` is one of docs/guest-protocol.md's file errors."""
 
@@ -513,7 +517,7 @@ class Runtime(ABC):
         """
         raise NotSupportedError(f"the {self.name} runtime restores no checkpoints")
 
-    async def checkpoints(self) -> list[SandboxCheckpoint]:
+    async def checkpoints(self) -> Sequence[SandboxCheckpoint]:
         """Every checkpoint of this runtime that is stored on this node."""
         return []
 

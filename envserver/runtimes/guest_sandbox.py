@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from envserver.guest import fields
@@ -15,6 +16,7 @@ from envserver.guest.connection import (
     MAX_PAYLOAD_BYTES,
     EventListener,
     GuestConnection,
+    GuestForgottenError,
     GuestGoneError,
     GuestMalformedError,
     GuestRefusedError,
@@ -24,6 +26,7 @@ from envserver.runtimes.base import (
     KIB,
     MIB,
     USER_UID,
+    CallForgottenError,
     Command,
     CommandNotStartedError,
     CommandResult,
@@ -51,6 +54,8 @@ _OUTPUT = OutputLimits()
 _FILE_ERRORS = frozenset(
     ("not_found", "not_a_file", "not_a_directory", "denied", "is_link", "no_space", "invalid_path", "io")
 )
+_REPEATABLE = frozenset(("read", "list", "room"))
+"""Operations that change nothing."""
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin",
     "HOME": "/home/user",
@@ -94,8 +99,20 @@ class GuestSandbox(Sandbox):
         return GuestSession(self, name)
 
     def attach_session(self, name: str) -> Session:
-        """A session that was opened before: by an earlier server, or before a checkpoint was taken."""
         return GuestSession(self, name)
+
+    def reserve_series(self) -> int:
+        return self._guest.series.reserve()
+
+    def series(self, number: int) -> AbstractContextManager[None]:
+        return self._guest.series.enter(number)
+
+    def settle_series(self, number: int) -> None:
+        self._guest.series.settle(number)
+
+    @property
+    def settled_series(self) -> int:
+        return self._guest.series.settled
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644, user: int = USER_UID) -> None:
         for offset in range(0, max(1, len(data)), _CHUNK_BYTES):
@@ -208,7 +225,12 @@ class GuestSandbox(Sandbox):
         try:
             with _translated():
                 return await self._guest.request(
-                    op, arguments, timeout_s=timeout_s, on_event=on_event, event_bytes=event_bytes
+                    op,
+                    arguments,
+                    timeout_s=timeout_s,
+                    on_event=on_event,
+                    event_bytes=event_bytes,
+                    repeatable=op in _REPEATABLE,
                 )
         except GuestRefusedError as error:
             if error.code == "spawn_failed":
@@ -288,6 +310,8 @@ def _translated() -> Iterator[None]:
         raise SandboxSilentError(str(error)) from error
     except GuestGoneError as error:
         raise SandboxGoneError(str(error)) from error
+    except GuestForgottenError as error:
+        raise CallForgottenError(str(error)) from error
 
 
 def _entry(value: Any) -> FileEntry:

@@ -143,6 +143,7 @@ fn corpus() -> Vec<Vec<u8>> {
             fields.push(("mode", 0o644.into()));
         }
         fields.extend([("id", 7.into()), ("ack", 0.into()), ("op", text(operation))]);
+        fields.push(("done", Oracle::Array(vec![5.into(), 6.into(), u64::MAX.into()])));
         encoded(&map(fields))
     });
     requests.into()

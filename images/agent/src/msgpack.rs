@@ -80,6 +80,10 @@ impl<'a> Map<'a> {
 }
 
 impl<'a> Array<'a> {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
     pub fn items(&self) -> impl Iterator<Item = Value<'a>> {
         Values { left: self.count, body: self.body }
     }

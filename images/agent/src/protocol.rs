@@ -19,6 +19,8 @@ use crate::process::{self, Program};
 pub const OVERFLOW_UID: u32 = 65534;
 /// Bounds every duration of a request: a week.
 const LONGEST_MS: u64 = 7 * 24 * 3600 * 1000;
+/// Ids in one request's `done`.
+pub const MAX_DONE: usize = 1000;
 /// What a response needs besides outputs and message.
 const ENVELOPE: usize = 4096;
 
@@ -39,10 +41,11 @@ fn bad(message: impl Into<String>) -> Refusal {
     Refusal::new("bad_request", message)
 }
 
-/// A frame's id and ack, and what it asks for.
+/// A frame's id, what of earlier ones is settled, and what it asks for.
 pub struct Request<'a> {
     pub id: u64,
     pub ack: u64,
+    pub done: Vec<u64>,
     fields: Fields<'a>,
 }
 
@@ -128,12 +131,16 @@ impl<'a> Request<'a> {
     /// `None` without an id: there is nothing to answer to, so the connection ends.
     pub fn parse(map: Map<'a>) -> Option<Self> {
         let fields = Fields(map);
-        Some(Self { id: fields.unsigned("id").ok()?, ack: fields.unsigned("ack").unwrap_or(0), fields })
+        let id = fields.unsigned("id").ok()?;
+        // Where one of these is wrong nothing is forgotten, and `operation` refuses the request.
+        let (ack, done) = (fields.unsigned("ack").unwrap_or(0), fields.done().unwrap_or_default());
+        Some(Self { id, ack, done, fields })
     }
 
     pub fn operation(&self) -> Result<Operation<'a>, Refusal> {
         let fields = &self.fields;
         fields.unsigned("ack")?;
+        fields.done()?;
         Ok(match fields.str("op")? {
             "open" => Operation::Open(fields.open()?),
             "call" => Operation::Call(fields.call()?),
@@ -181,8 +188,15 @@ impl<'a> Fields<'a> {
     }
 
     fn unsigned(&self, name: &str) -> Result<u64, Refusal> {
-        self.get(name, "an unsigned integer", |value| match value {
-            Value::Unsigned(number) => Some(number),
+        self.get(name, "an unsigned integer", unsigned)
+    }
+
+    fn done(&self) -> Result<Vec<u64>, Refusal> {
+        if !self.has("done") {
+            return Ok(Vec::new());
+        }
+        self.get("done", "a list of at most 1000 ids", |value| match value {
+            Value::Array(array) if array.len() <= MAX_DONE => array.items().map(unsigned).collect(),
             _ => None,
         })
     }
@@ -331,6 +345,13 @@ impl<'a> Fields<'a> {
 fn text(value: Value<'_>) -> Option<&str> {
     match value {
         Value::Str(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    }
+}
+
+fn unsigned(value: Value<'_>) -> Option<u64> {
+    match value {
+        Value::Unsigned(number) => Some(number),
         _ => None,
     }
 }

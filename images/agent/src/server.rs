@@ -199,7 +199,7 @@ impl Server {
         let map = msgpack::validate(frame).map_err(|_| Ended)?;
         let request = Request::parse(map).ok_or(Ended)?;
         let id = request.id;
-        match self.registry.admit(id, request.ack) {
+        match self.registry.admit(id, request.ack, &request.done) {
             Admission::Running => {}
             Admission::Kept(response) => self.send(response),
             Admission::Acknowledged => {

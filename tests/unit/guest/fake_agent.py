@@ -12,8 +12,11 @@ from typing import Any, Self
 import msgpack
 
 from envserver.guest.connection import GuestConnection
+from envserver.guest.series import LOOSE
 
 BOUND_S = 5.0
+FIRST_ID = LOOSE
+"""Of the first request to an agent without a past."""
 HELLO: dict[str, Any] = {
     "hello": {"version": "1", "boot_id": "b", "sessions": [], "acknowledged": 0, "running": [], "kept": []}
 }

@@ -7,10 +7,11 @@ import struct
 import tracemalloc
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from envserver.guest.connection import GuestConnection, GuestMalformedError, GuestSilentError
-from tests.unit.guest.fake_agent import FakeAgent, Peer, after_hello, ask, frame
+from tests.unit.guest.fake_agent import FIRST_ID, FakeAgent, Peer, after_hello, ask, frame
 
 MIB = 1 << 20
 
@@ -22,7 +23,7 @@ async def _flood(peer: Peer, message: bytes) -> None:
 
 
 FLOODS = {
-    "events beyond the limit": frame({"id": 1, "event": "output", "stream": "stdout", "data": bytes(60_000)}),
+    "events beyond the limit": frame({"id": FIRST_ID, "event": "output", "stream": "stdout", "data": bytes(60_000)}),
     "bytes of one endless frame": bytes([0, 15, 255, 255]) + bytes(MIB - 5),
 }
 
@@ -57,7 +58,13 @@ async def test_a_flood_of_what_is_ignored_neither_grows_nor_starves_the_others(n
 
 
 async def test_nested_containers_cost_no_more_than_their_frame_allows(tmp_path: Path) -> None:
-    body = b"\x82\xa2id\x01\xa2ok\x81\xa1a\xdd" + struct.pack(">I", MIB - 64) + b"\x90" * (MIB - 64)
+    body = (
+        b"\x82\xa2id"
+        + msgpack.packb(FIRST_ID)
+        + b"\xa2ok\x81\xa1a\xdd"
+        + struct.pack(">I", MIB - 64)
+        + b"\x90" * (MIB - 64)
+    )
     async with FakeAgent(tmp_path / "s", after_hello(frame(body))) as agent:
         tracemalloc.start()
         answer = await ask(agent)

@@ -21,7 +21,7 @@ from envserver.guest.connection import (
     GuestRefusedError,
     GuestSilentError,
 )
-from tests.unit.guest.fake_agent import BOUND_S, HELLO, FakeAgent, Peer, after_hello, ask, frame, idle
+from tests.unit.guest.fake_agent import BOUND_S, FIRST_ID, HELLO, FakeAgent, Peer, after_hello, ask, frame, idle
 
 
 def greeting(**changes: Any) -> dict[str, Any]:
@@ -42,6 +42,8 @@ HELLOS: dict[str, bytes] = {
     "ids that are texts": frame(greeting(running=["1"])),
     "ids that are negative": frame(greeting(kept=[-1])),
     "ids that are enormous": frame(greeting(kept=[2**63])),
+    "ids that leave no room for more": frame(greeting(running=[2**62 - 1])),
+    "an acknowledged id that leaves no room for more": frame(greeting(acknowledged=2**62 - 1)),
     "an acknowledged id that is negative": frame(greeting(acknowledged=-1)),
     "no MessagePack": frame(b"\xc1"),
     "a zero length": b"\0\0\0\0",
@@ -72,17 +74,17 @@ ANSWERS: dict[str, bytes] = {
     "an id that is a text": frame({"id": "1", "ok": {}}),
     "an id that is true": frame({"id": True, "ok": {}}),
     "a negative id": frame({"id": -1, "ok": {}}),
-    "an ok that is no map": frame({"id": 1, "ok": 7}),
-    "neither ok nor error": frame({"id": 1}),
-    "an error that is no map": frame({"id": 1, "error": "x"}),
-    "an error without a code": frame({"id": 1, "error": {"message": "x"}}),
-    "an error without end": frame({"id": 1, "error": {"code": "x", "message": "x" * 5000}}),
-    "an event of no stream": frame({"id": 1, "event": "output", "data": b""}),
-    "an event of another stream": frame({"id": 1, "event": "output", "stream": "stdlog", "data": b""}),
-    "an event of text": frame({"id": 1, "event": "output", "stream": "stdout", "data": "text"}),
+    "an ok that is no map": frame({"id": FIRST_ID, "ok": 7}),
+    "neither ok nor error": frame({"id": FIRST_ID}),
+    "an error that is no map": frame({"id": FIRST_ID, "error": "x"}),
+    "an error without a code": frame({"id": FIRST_ID, "error": {"message": "x"}}),
+    "an error without end": frame({"id": FIRST_ID, "error": {"code": "x", "message": "x" * 5000}}),
+    "an event of no stream": frame({"id": FIRST_ID, "event": "output", "data": b""}),
+    "an event of another stream": frame({"id": FIRST_ID, "event": "output", "stream": "stdlog", "data": b""}),
+    "an event of text": frame({"id": FIRST_ID, "event": "output", "stream": "stdout", "data": "text"}),
     "no MessagePack": frame(b"\xc1\xc1"),
-    "a frame with something behind": frame(msgpack.packb({"id": 1, "ok": {}}) + b"\0"),
-    "a frame cut short": frame(msgpack.packb({"id": 1, "ok": {}})[:-1]),
+    "a frame with something behind": frame(msgpack.packb({"id": FIRST_ID, "ok": {}}) + b"\0"),
+    "a frame cut short": frame(msgpack.packb({"id": FIRST_ID, "ok": {}})[:-1]),
     "a zero length": b"\0\0\0\0",
     "a giant length": b"\x7f\xff\xff\xff",
 }
@@ -101,13 +103,13 @@ async def test_a_wrong_answer_is_malformed_and_ends_the_sandbox_s_use(name: str,
 
 
 async def test_an_answer_to_nobody_s_request_is_dropped(tmp_path: Path) -> None:
-    unknown = [frame({"id": number, "ok": {}}) for number in (0, 2, 99, 2**62)]
-    async with FakeAgent(tmp_path / "s", after_hello(*unknown, frame({"id": 1, "ok": {"a": 1}}))) as agent:
+    unknown = [frame({"id": number, "ok": {}}) for number in (0, 1, 2**62 - 1, FIRST_ID + 1, 2**63)]
+    async with FakeAgent(tmp_path / "s", after_hello(*unknown, frame({"id": FIRST_ID, "ok": {"a": 1}}))) as agent:
         assert await ask(agent) == {"a": 1}
 
 
 async def test_a_refusal_is_told_from_a_failure(tmp_path: Path) -> None:
-    refusal = frame({"id": 1, "error": {"code": "no_session", "message": "x"}})
+    refusal = frame({"id": FIRST_ID, "error": {"code": "no_session", "message": "x"}})
     async with FakeAgent(tmp_path / "s", after_hello(refusal)) as agent:
         with pytest.raises(GuestRefusedError) as error:
             await ask(agent)
@@ -139,7 +141,7 @@ async def test_an_agent_that_is_not_there_is_given_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [0, 1, 4, 7])
 async def test_an_agent_that_closes_in_the_middle_of_a_frame_and_is_gone(cut: int, tmp_path: Path) -> None:
     async def script(peer: Peer) -> None:
-        await after_hello(frame({"id": 1, "ok": {}})[:cut], then=lambda peer: peer.writer.drain())(peer)
+        await after_hello(frame({"id": FIRST_ID, "ok": {}})[:cut], then=lambda peer: peer.writer.drain())(peer)
         agent.socket.unlink()
 
     async with FakeAgent(tmp_path / "s", script) as agent:
@@ -188,7 +190,7 @@ async def test_a_dropped_connection_is_made_again_and_the_request_sent_under_its
 
 
 async def test_an_agent_that_says_that_it_lets_go_and_does_not_is_given_up(tmp_path: Path) -> None:
-    async with FakeAgent(tmp_path / "s", after_hello(frame({"id": 1, "ok": {"descriptors": []}}))) as agent:
+    async with FakeAgent(tmp_path / "s", after_hello(frame({"id": FIRST_ID, "ok": {"descriptors": []}}))) as agent:
         connection = await GuestConnection.dial(agent.socket)
         with pytest.raises(GuestGoneError, match="did not hang up"):
             await connection.part(timeout_s=0.1)
@@ -219,7 +221,7 @@ async def test_an_agent_that_refuses_to_let_go_is_still_served(tmp_path: Path) -
         st.binary(max_size=64)
         | st.binary(max_size=64).map(frame)
         | st.fixed_dictionaries(
-            {"id": st.integers(-1, 3) | st.text(max_size=2)},
+            {"id": st.sampled_from([-1, 0, FIRST_ID, FIRST_ID + 1]) | st.text(max_size=2)},
             optional={
                 "ok": st.dictionaries(st.text(max_size=3), st.integers(0, 9) | st.binary(max_size=9), max_size=3),
                 "error": st.fixed_dictionaries({}, optional={"code": st.text(), "message": st.text()}) | st.none(),

@@ -168,8 +168,16 @@ impl Client {
     }
 
     pub fn send_as(&mut self, id: u64, op: &str, arguments: Arguments) {
+        self.send_done(id, &[], op, arguments);
+    }
+
+    /// With ids whose responses nobody will ask for again.
+    pub fn send_done(&mut self, id: u64, done: &[u64], op: &str, arguments: Arguments) {
         let mut fields = arguments;
         fields.extend([("id", id.into()), ("ack", self.ack.into()), ("op", op.into())]);
+        if !done.is_empty() {
+            fields.push(("done", Value::Array(done.iter().map(|&id| id.into()).collect())));
+        }
         self.send_frame(&encode(&map(fields)));
     }
 
@@ -186,6 +194,12 @@ impl Client {
             }
             return Ok(frame.field("ok"));
         }
+    }
+
+    /// Ids that the agent named in its greeting.
+    pub fn greeted(&self, list: &str) -> Vec<u64> {
+        let ids = self.hello.field(list);
+        ids.as_array().expect("a list").iter().map(|id| id.as_u64().expect("an id")).collect()
     }
 
     pub fn request(&mut self, op: &str, arguments: Arguments) -> Answer {
