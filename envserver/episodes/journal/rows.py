@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+Encoded = bytes
+"""The same type, for members behind one that is named `bytes`."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class EpisodeRow:
     grade: bytes | None = None
     """JSON."""
     closed_at: float | None = None
+
+    position: int = field(default=0, compare=False)
+    """Where it stands in the order of creation: a cursor. The journal's own; 0 in a row that was not read from it."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +117,13 @@ class CheckpointRow:
     created_at: float
     bytes: int
     pause_ms: float
-    state: bytes
+    state: Encoded
     """JSON: everything that a fork needs beside the sandbox's."""
     call_key: str | None = None
     deleted_at: float | None = None
+
+    position: int = field(default=0, compare=False)
+    """As an episode's."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,119 @@
+"""Opening a journal: the lock, the checks, the migrations, the threads; and the way back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from envserver.episodes.journal.background import Checkpointer, Syncer, answer_at_once
+from envserver.episodes.journal.connections import DATABASE, WAL, connect, make_writable
+from envserver.episodes.journal.errors import JournalCorruptError
+from envserver.episodes.journal.faults import translate
+from envserver.episodes.journal.lock import DirectoryLock
+from envserver.episodes.journal.migrations import VERSION, migrate
+from envserver.episodes.journal.payloads import PayloadFiles, sync_path
+from envserver.episodes.journal.settings import JournalSettings, OpenReport
+from envserver.episodes.journal.store import Reads, Writes
+from envserver.episodes.journal.writer import Writer
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Runs reads; one thread at a time."""
+
+    def __init__(self, reads: Reads, where: str) -> None:
+        self._reads = reads
+        self._where = where
+
+    def run(self, read: Callable[[Reads], T]) -> T:
+        """Raises: JournalCorruptError, JournalUnavailableError."""
+        try:
+            try:
+                return read(self._reads)
+            except FileNotFoundError:  # a sweep removed the row, and then its payload: see what is there now
+                return read(self._reads)
+        except FileNotFoundError as error:
+            what = ", ".join(error.__notes__)
+            raise JournalCorruptError(f"{what} is damaged: its payload file {error.filename} is gone") from error
+        except (sqlite3.Error, OSError) as error:
+            raise translate(error, self._where) from error
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A journal's parts."""
+
+    journal_id: str
+    report: OpenReport
+    writer: Writer
+    reads: Reader | None
+    close: Callable[[], None]
+    """Blocks until everything is written; once."""
+
+
+def open_journal(directory: Path | None, settings: JournalSettings) -> Opened:
+    """Raises: JournalLockedError, JournalCorruptError, JournalVersionError, JournalUnavailableError."""
+    if directory is None:
+        return _open_in_memory(settings)
+    with ExitStack() as stack:
+        try:
+            opened = _open_on_disk(directory, settings, stack)
+        except (sqlite3.Error, OSError) as error:
+            raise translate(error, str(directory / DATABASE)) from error
+        stack.pop_all()
+        return opened
+
+
+def _open_in_memory(settings: JournalSettings) -> Opened:
+    connection = connect(None, settings)
+    make_writable(connection, settings)
+    migrate(connection)
+    writes = Writes(connection, None, settings.inline_bytes)
+    writer = Writer(writes, "memory", answer_at_once, lambda size_bytes: None)
+
+    def close() -> None:
+        writer.stop()
+        connection.close()
+
+    return Opened("", OpenReport(created=True), writer, None, close)
+
+
+def _open_on_disk(directory: Path, settings: JournalSettings, stack: ExitStack) -> Opened:
+    """`stack` undoes everything, in the order in which a journal closes."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stack.callback(DirectoryLock(directory).release)
+    path = directory / DATABASE
+    created = not path.exists()
+    connection = connect(path, settings)
+    stack.callback(connection.close)
+    make_writable(connection, settings)
+    had = migrate(connection)
+    payloads = PayloadFiles(directory)
+    removed = payloads.remove_others({row[0] for row in connection.execute("SELECT digest FROM payloads")})
+    reading = connect(path, settings)
+    stack.callback(reading.close)
+    reading.execute("PRAGMA query_only = ON")
+    sync_path(directory)  # the names of the database and its log
+    checkpointer = Checkpointer(lambda: connect(path, settings), settings.checkpoint_bytes)
+    stack.callback(checkpointer.stop)
+    syncer = Syncer(directory / WAL, payloads)
+    stack.callback(syncer.stop)
+    writer = Writer(Writes(connection, payloads, settings.inline_bytes), str(path), syncer.submit, checkpointer.wrote)
+    stack.callback(writer.stop)
+    report = OpenReport(
+        created=created,
+        migrated_from=had if not created and had != VERSION else None,
+        payloads_removed=removed,
+    )
+    close = stack.pop_all().close
+    return Opened(_journal_id(connection), report, writer, Reader(Reads(reading, payloads), str(path)), close)
+
+
+def _journal_id(connection: sqlite3.Connection) -> str:
+    row: tuple[Any] = connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()
+    return str(row[0])
