@@ -4,9 +4,10 @@ An environment is trusted code in the server: it says what an action means, what
 an episode ends. It owns no container, clock or transport: the episode actor makes the sandbox, enforces
 order, time limits and names, and grades. One instance serves one episode generation.
 
-**Nothing is lost**: a server that dies in the middle of a step leaves its successor to make the same calls to the sandbox
-again, whose names say that they have run. So `step` makes its calls by what `snapshot` holds, the action and the answers to
-its calls alone, in one order: no clock, no chance, no state that `snapshot` leaves out.
+**Nothing is lost**: a server that dies in the middle of a step leaves its successor to make the same calls to the
+sandbox again, whose names say that they have run. So `step` makes its calls by what `snapshot` holds, the action and
+the answers to its calls alone, in one order: no clock, no chance, no state that `snapshot` leaves out. Their arguments
+may differ where only the first ones count: a time limit that is what was left by the clock, say.
 
 Who calls what, and when: the actor (or, ahead of it, the warm pool, which also calls `prepare`) makes an instance,
 then `reset` once, then `step` one at a time until a
@@ -116,7 +117,9 @@ class Environment(ABC):
 
     @abstractmethod
     async def artifacts(self) -> Artifacts:
-        """Export what the task declares. Called once, after every process has been stopped."""
+        """Export what the task declares. Called once, after every process has been stopped, outside of any series:
+        nothing changes any more, and the answers of a series stay in the sandbox's memory until it is settled.
+        """
 
     def snapshot(self) -> JsonObject:
         """The environment's own small state between two steps as JSON; what is in the sandbox is not part of it.

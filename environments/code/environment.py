@@ -2,7 +2,8 @@
 
 A step is one round trip to the sandbox where it can be: sessions are opened by the first step that needs them, and only
 a step that failed asks whether a disk is full. Limits on memory and processes are the actor's to notice, from the
-kernel's counters.
+kernel's counters. What a step asks for depends on its action, the answers and what `snapshot` holds, nothing else:
+another server may have to go through it again.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class CodeEnvironment(Environment):
     async def prepare(self, sandbox: Sandbox) -> None:
         """Start the interpreter and the shell."""
         self._sandbox = sandbox
-        self._sessions = {kind.name: LiveSession(sandbox, kind) for kind in (PYTHON, BASH)}
+        self._sessions = _sessions(sandbox)
         for session in self._sessions.values():
             await session.open()
 
@@ -62,7 +63,7 @@ class CodeEnvironment(Environment):
             raise ValueError(f"unknown options {sorted(options)}: the code environment takes none")
         self._sandbox, self._task = sandbox, task
         if not self._sessions:  # else they were prepared
-            self._sessions = {kind.name: LiveSession(sandbox, kind) for kind in (PYTHON, BASH)}
+            self._sessions = _sessions(sandbox)
         for path, data in task.files.items():
             await sandbox.write_file(path, data)
         return {"prompt": task.prompt, "workspace": WORKSPACE}, {}
@@ -105,6 +106,21 @@ class CodeEnvironment(Environment):
             except SandboxFileError as error:
                 problems.append(f"{path}: {error.code}")
         return Artifacts(files, tuple(problems))
+
+    def snapshot(self) -> dict[str, Any]:
+        sessions = {name: session.snapshot() for name, session in self._sessions.items()}
+        return {"programs": self._programs, "sessions": sessions}
+
+    def restore(self, sandbox: Sandbox, task: Task, state: dict[str, Any]) -> None:
+        self._sandbox, self._task = sandbox, task
+        self._programs = state["programs"]
+        self._sessions = _sessions(sandbox)
+        for name, session in self._sessions.items():
+            session.restore(state["sessions"][name])
+
+
+def _sessions(sandbox: Sandbox) -> dict[str, LiveSession]:
+    return {kind.name: LiveSession(sandbox, kind) for kind in (PYTHON, BASH)}
 
 
 def _failed(observation: Mapping[str, Any]) -> bool:

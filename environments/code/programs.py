@@ -57,6 +57,8 @@ async def _execute(
     sandbox: Sandbox, argv: list[str], stdin: bytes, context: StepContext, deadline: float
 ) -> CommandResult:
     command = Command(argv, cwd=WORKSPACE, env=ENV)
+    # The clock's only say. A step that another server goes through again passes other limits here, and they are not
+    # looked at: programs that have run or still run go by those of the first time.
     left_s = max(0.001, deadline - time.monotonic())
     return await sandbox.run(command, stdin=stdin, timeout_s=left_s, output=OUTPUT, on_output=context.on_output)
 

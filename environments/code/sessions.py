@@ -86,6 +86,15 @@ class LiveSession:
         self._opened_before = False
         self._greeted = False
 
+    def snapshot(self) -> dict[str, bool]:
+        """All that decides what the next step asks for."""
+        return {"open": self._session is not None, "opened_before": self._opened_before, "greeted": self._greeted}
+
+    def restore(self, state: dict[str, bool]) -> None:
+        """Go on from a snapshot. Where the session has ended since, its next step finds out and says so."""
+        self._session = self._sandbox.attach_session(self._kind.name) if state["open"] else None
+        self._opened_before, self._greeted = state["opened_before"], state["greeted"]
+
     async def open(self) -> None:
         """Start it ahead of its first step. Raises: CommandNotStartedError, SandboxGoneError."""
         kind = self._kind

@@ -5,6 +5,10 @@ It lets guest drivers and graders be tested in seconds and without privileges. A
 and programs, so that scripts written for a sandbox run unchanged. It contains nothing: a time-out kills the process
 group and no more.
 
+What a guest agent remembers is in `LocalGuest`. A second LocalSandbox over the same one is what the next server has
+after the first was killed: sessions live, and a series that is begun again finds its calls' results, or attaches to
+the one that runs (whose output then is not streamed to the newcomer).
+
 LOCAL_SANDBOX_PYTHON names another interpreter for what runs inside, to try the drivers on another version.
 """
 
@@ -21,14 +25,17 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from envserver.guest.series import Series
 from envserver.runtimes.base import (
     MIB,
     USER_UID,
+    CallForgottenError,
     Command,
     CommandNotStartedError,
     CommandResult,
@@ -49,15 +56,45 @@ from envserver.runtimes.base import (
 _MOVED = re.compile(rb"(?<![\w.\-/])/(workspace|tmp|dev/shm)\b")
 _MAX_MESSAGE = 900_000
 
+T = TypeVar("T")
+
 for _ in range(5):  # descriptors 3 and 4 must be taken, so that subprocess's own pipes never land there
     os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
-class LocalSandbox(Sandbox):
-    """One directory. `python` is what `python3` means inside."""
+class LocalGuest:
+    """What is in the sandbox and outlives servers: live sessions, and the calls of series that are not settled."""
 
-    def __init__(self, root: Path, spec: SandboxSpec | None = None, python: str | None = None) -> None:
+    def __init__(self) -> None:
+        self.sessions: dict[str, LiveProgram] = {}
+        self.calls: dict[int, asyncio.Task[Any]] = {}
+        self.acknowledged = 0
+
+    async def once(self, call_id: int, ack: int, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The rules of docs/guest-protocol.md."""
+        if ack > self.acknowledged:
+            self.acknowledged = ack
+            self.calls = {number: task for number, task in self.calls.items() if number > ack}
+        if call_id not in self.calls:
+            if call_id <= self.acknowledged:
+                raise CallForgottenError(f"call {call_id} belongs to a settled series")
+            self.calls[call_id] = asyncio.create_task(call())
+        task: asyncio.Task[T] = self.calls[call_id]
+        return await asyncio.shield(task)
+
+
+class LocalSandbox(Sandbox):
+    """One directory. `python` is what `python3` means inside; `guest` another LocalSandbox's, to go on with it."""
+
+    def __init__(
+        self,
+        root: Path,
+        spec: SandboxSpec | None = None,
+        python: str | None = None,
+        guest: LocalGuest | None = None,
+    ) -> None:
         self.root = root
+        self.guest = guest or LocalGuest()
         self.sandbox_id = root.name
         self.spec = spec or SandboxSpec(image="local")
         self.room = True
@@ -65,7 +102,8 @@ class LocalSandbox(Sandbox):
         self._python = (
             python or os.environ.get("LOCAL_SANDBOX_PYTHON") or str(getattr(sys, "_base_executable", sys.executable))
         )
-        self._sessions: dict[str, LocalSession] = {}
+        self._series = Series()
+        self._series.learn(self.guest.acknowledged, self.guest.calls)
         for name in ("workspace", "tmp", "dev/shm", "home"):
             (root / name).mkdir(parents=True, exist_ok=True)
 
@@ -107,6 +145,26 @@ class LocalSandbox(Sandbox):
         if self.destroyed:
             raise SandboxGoneError("destroyed")
 
+    async def once(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Every call of the contract comes through here."""
+        call_id = self._series.next_id()
+        if call_id is None:
+            return await call()
+        return await self.guest.once(call_id, self._series.acknowledgement, call)
+
+    def reserve_series(self) -> int:
+        return self._series.reserve()
+
+    def series(self, number: int) -> AbstractContextManager[None]:
+        return self._series.enter(number)
+
+    def settle_series(self, number: int) -> None:
+        self._series.settle(number)
+
+    @property
+    def settled_series(self) -> int:
+        return self._series.settled
+
     async def run(
         self,
         command: Command,
@@ -117,6 +175,17 @@ class LocalSandbox(Sandbox):
         output: OutputLimits = OutputLimits(),
         on_output: OutputListener | None = None,
     ) -> CommandResult:
+        return await self.once(lambda: self._run(command, stdin, timeout_s, grace_s, output, on_output))
+
+    async def _run(
+        self,
+        command: Command,
+        stdin: bytes,
+        timeout_s: float,
+        grace_s: float,
+        output: OutputLimits,
+        on_output: OutputListener | None,
+    ) -> CommandResult:
         process = await self._spawn(command, None)
         window = _Window(process, output, on_output)
         feeder = asyncio.create_task(_feed(process, stdin))
@@ -126,20 +195,32 @@ class LocalSandbox(Sandbox):
         return result
 
     async def open_session(self, name: str, command: Command, *, feed: bytes = b"", pty: bool = False) -> Session:
-        if name in self._sessions:
+        await self.once(lambda: self._open(name, command, feed))
+        return LocalSession(self, name)
+
+    async def _open(self, name: str, command: Command, feed: bytes) -> None:
+        if name in self.guest.sessions:
             raise SandboxError(f"session {name} exists")
         message_r, message_w = os.pipe()
         answer_r, answer_w = os.pipe()
         try:
             process = await self._spawn(command, (message_r, answer_w), stdin=bool(feed))
+        except BaseException:
+            os.close(message_w)
+            os.close(answer_r)
+            raise
         finally:
             os.close(message_r)
             os.close(answer_w)
-        session = LocalSession(self, name, process, feed, message_w, answer_r)
-        self._sessions[name] = session
-        return session
+        self.guest.sessions[name] = LiveProgram(process, feed, message_w, answer_r)
+
+    def attach_session(self, name: str) -> Session:
+        return LocalSession(self, name)
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644, user: int = USER_UID) -> None:
+        await self.once(lambda: self._write_file(path, data, mode))
+
+    async def _write_file(self, path: str, data: bytes, mode: int) -> None:
         target = self._path(path)
         if target.is_symlink():
             raise SandboxFileError("is_link", path)
@@ -153,6 +234,9 @@ class LocalSandbox(Sandbox):
             raise SandboxFileError("io", path, str(error)) from error
 
     async def read_file(self, path: str, *, max_bytes: int = 16 * MIB, user: int = USER_UID) -> bytes:
+        return await self.once(lambda: self._read_file(path, max_bytes))
+
+    async def _read_file(self, path: str, max_bytes: int) -> bytes:
         target = self._path(path)
         if target.is_symlink():
             raise SandboxFileError("is_link", path)
@@ -168,6 +252,9 @@ class LocalSandbox(Sandbox):
     async def list_files(
         self, path: str, *, max_entries: int = 10_000, max_depth: int = 16, user: int = USER_UID
     ) -> tuple[list[FileEntry], bool]:
+        return await self.once(lambda: self._list_files(path, max_entries))
+
+    async def _list_files(self, path: str, max_entries: int) -> tuple[list[FileEntry], bool]:
         top = self._path(path)
         entries = []
         for item in sorted(top.rglob("*")):
@@ -177,17 +264,23 @@ class LocalSandbox(Sandbox):
         return entries[:max_entries], len(entries) > max_entries
 
     async def has_room(self, paths: Sequence[str], size_bytes: int = 128 * 1024) -> bool:
-        return self.room
+        async def look() -> bool:
+            return self.room
+
+        return await self.once(look)
 
     async def stop_processes(self) -> int:
-        sessions = list(self._sessions.values())
-        for session in sessions:
-            await session.close()
-        return len(sessions)
+        return await self.once(self._stop_processes)
+
+    async def _stop_processes(self) -> int:
+        names = list(self.guest.sessions)
+        for name in names:
+            await self.end(name)
+        return len(names)
 
     def usage(self) -> Usage:
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-        live = sum(session.cpu_s() for session in self._sessions.values())
+        live = sum(session.cpu_s() for session in self.guest.sessions.values())
         return Usage(spent.ru_utime + spent.ru_stime + live, 0, 0, 0, 0)
 
     def mark_usage(self) -> None:
@@ -198,33 +291,40 @@ class LocalSandbox(Sandbox):
         return self.destroyed
 
     async def destroy(self) -> None:
-        await self.stop_processes()
+        await self._stop_processes()
         self.destroyed = True
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def forget(self, session: LocalSession) -> None:
-        self._sessions.pop(session.name, None)
+    async def end(self, name: str) -> None:
+        """A session's end, if there is one of that name."""
+        if name in self.guest.sessions:
+            await self.guest.sessions.pop(name).close()
+
+    async def call(
+        self,
+        name: str,
+        message: bytes,
+        timeout_s: float,
+        grace_s: float,
+        output: OutputLimits,
+        on_output: OutputListener | None,
+    ) -> CommandResult:
+        program = self.guest.sessions.get(name)
+        if program is None or program.process.returncode is not None:
+            await self.end(name)
+            raise SandboxError(f"session {name} is not open")
+        result = await program.call(self.moved(message), timeout_s, grace_s, output, on_output)
+        if not result.alive:
+            await self.end(name)
+        return result
 
 
 class LocalSession(Session):
-    def __init__(
-        self,
-        sandbox: LocalSandbox,
-        name: str,
-        process: asyncio.subprocess.Process,
-        feed: bytes,
-        message_fd: int,
-        answer_fd: int,
-    ) -> None:
+    """A session by name; the guest holds its state."""
+
+    def __init__(self, sandbox: LocalSandbox, name: str) -> None:
         self.name = name
-        self.process = process
         self._sandbox = sandbox
-        self._feed = feed
-        self._message_fd = message_fd
-        self._answer_fd = answer_fd
-        self._closed = False
-        fcntl.fcntl(message_fd, 1031, 1 << 20)  # F_SETPIPE_SZ: a whole message fits, so that writing never blocks
-        os.set_blocking(answer_fd, False)
 
     async def call(
         self,
@@ -235,20 +335,34 @@ class LocalSession(Session):
         output: OutputLimits = OutputLimits(),
         on_output: OutputListener | None = None,
     ) -> CommandResult:
-        if self._closed or self.process.returncode is not None:
-            await self.close()
-            raise SandboxError(f"session {self.name} is not open")
+        sandbox = self._sandbox
+        return await sandbox.once(lambda: sandbox.call(self.name, message, timeout_s, grace_s, output, on_output))
+
+    async def close(self) -> None:
+        await self._sandbox.once(lambda: self._sandbox.end(self.name))
+
+
+class LiveProgram:
+    """A session's process and its channel."""
+
+    def __init__(self, process: asyncio.subprocess.Process, feed: bytes, message_fd: int, answer_fd: int) -> None:
+        self.process = process
+        self._feed = feed
+        self._message_fd = message_fd
+        self._answer_fd = answer_fd
+        fcntl.fcntl(message_fd, 1031, 1 << 20)  # F_SETPIPE_SZ: a whole message fits, so that writing never blocks
+        os.set_blocking(answer_fd, False)
+
+    async def call(
+        self, message: bytes, timeout_s: float, grace_s: float, output: OutputLimits, on_output: OutputListener | None
+    ) -> CommandResult:
         answer = asyncio.create_task(_answer(self._answer_fd))
         window = _Window(self.process, output, on_output)
-        moved = self._sandbox.moved(message)
-        os.write(self._message_fd, b"%d\n%s" % (len(moved), moved))
+        os.write(self._message_fd, b"%d\n%s" % (len(message), message))
         if self._feed:
             await _feed(self.process, self._feed, end=False)
         ended = asyncio.create_task(self.process.wait())
-        result = await window.finish({answer, ended}, timeout_s, grace_s, answer)
-        if not result.alive:
-            await self.close()
-        return result
+        return await window.finish({answer, ended}, timeout_s, grace_s, answer)
 
     def cpu_s(self) -> float:
         try:
@@ -258,10 +372,6 @@ class LocalSession(Session):
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self._sandbox.forget(self)
         await _kill(self.process)
         os.close(self._message_fd)
         os.close(self._answer_fd)

@@ -112,7 +112,7 @@ async def test_a_session_that_dies_between_steps_is_replaced_before_the_next_run
     step: Step, sandbox: LocalSandbox
 ) -> None:
     await step("python", code="x = 1")
-    session = sandbox._sessions["python"]
+    session = sandbox.guest.sessions["python"]
     session.process.kill()
     await session.process.wait()
     transition = await step("python", code="2")
