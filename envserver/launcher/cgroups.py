@@ -137,6 +137,13 @@ def processes(path: str, root: Path = ROOT) -> list[int]:
     return _members((root if is_v2(root) else root / "pids") / path.lstrip("/"))
 
 
+def memory_bytes(path: str, root: Path = ROOT) -> int:
+    """What a group's processes and files in memory take now."""
+    relative = path.lstrip("/")
+    file = root / relative / "memory.current" if is_v2(root) else root / "memory" / relative / "memory.usage_in_bytes"
+    return int(file.read_text())
+
+
 @dataclass(frozen=True)
 class GroupUsage:
     cpu_s: float
@@ -241,6 +248,15 @@ def hand_over_peak(path: str, uid: int, root: Path = ROOT) -> None:
 @contextlib.contextmanager
 def frozen(path: str, root: Path = ROOT, patience_s: float = 5.0) -> Iterator[None]:
     """Hold every process of a group still. Raises: TimeoutError."""
+    freeze(path, root, patience_s)
+    try:
+        yield
+    finally:
+        thaw(path, root)
+
+
+def freeze(path: str, root: Path = ROOT, patience_s: float = 5.0) -> None:
+    """Hold every process of a group still until `thaw`. Raises: TimeoutError, and then holds none."""
     control, freeze, _ = _freezer(path, root)
     state, done = (control.with_name("cgroup.events"), "frozen 1") if is_v2(root) else (control, "FROZEN")
     control.write_text(freeze)
@@ -250,9 +266,9 @@ def frozen(path: str, root: Path = ROOT, patience_s: float = 5.0) -> Iterator[No
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the processes of {path} do not freeze")
             time.sleep(0.0005)
-        yield
-    finally:
+    except BaseException:
         thaw(path, root)
+        raise
 
 
 def thaw(path: str, root: Path = ROOT) -> None:

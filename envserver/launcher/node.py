@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envserver.launcher import btrfs, bundle, cgroups, root, syscalls
+from envserver.launcher.paths import Paths
 from envserver.launcher.protocol import SANDBOX_DIRECTORY, SOCKET_NAME
-from envserver.launcher.sandboxes import Paths
 
 GIB = 1 << 30
 _INOTIFY_MAX = 1 << 24
@@ -46,6 +46,8 @@ class NodeConfig:
     """Of the host's disk, never taken for layers."""
     reserve_bytes: int = 512 << 20
     """Of the layers' file system, kept from new sandboxes."""
+    hibernate_s: float = 20.0
+    """What a node that is asked to stop may spend on saving episodes; a container's grace period must be longer."""
     concurrency: int = 8
 
     @property
@@ -64,7 +66,8 @@ def prepare(config: NodeConfig) -> Paths:
     _hide_hybrid_cgroups()
     cgroups.favor_changes()
     cgroups.prepare(config.name)
-    for directory in (config.data, config.run, config.run / SANDBOX_DIRECTORY, config.data / "checkpoints"):
+    kept = (config.data / "checkpoints", config.data / "hibernated")
+    for directory in (config.data, config.run, config.run / SANDBOX_DIRECTORY, *kept):
         directory.mkdir(parents=True, exist_ok=True)
     config.run.chmod(0o755)
     (config.run / SANDBOX_DIRECTORY).chmod(0o711)

@@ -20,6 +20,9 @@ ERROR_CAPACITY = "capacity"
 ERROR_IMAGE = "image_not_found"
 ERROR_REQUEST = "bad_request"
 ERROR_UNKNOWN_SANDBOX = "unknown_sandbox"
+ERROR_UNKNOWN_CHECKPOINT = "unknown_checkpoint"
+ERROR_CHECKPOINT = "not_dumpable"
+"""The sandbox cannot be saved as it is, and runs on."""
 ERROR_FAILED = "failed"
 
 _LENGTH = struct.Struct(">I")

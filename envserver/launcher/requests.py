@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from envserver.launcher import bundle, protocol
-from envserver.launcher.sandboxes import SandboxRequest
+from envserver.launcher.records import SandboxRequest
 
 _IDENTIFIER = re.compile(r"[0-9a-f]{16}")
 
@@ -46,6 +46,14 @@ def runtime(fields: dict[str, Any]) -> str:
     name = fields.get("runtime", "crun")
     if name not in ("crun", "docker"):
         raise RequestError(protocol.ERROR_REQUEST, f"runtime is {name!r}, must be 'crun' or 'docker'")
+    return str(name)
+
+
+def kind(fields: dict[str, Any]) -> str:
+    """What of a sandbox is to be saved."""
+    name = fields.get("kind", "process")
+    if name not in ("process", "filesystem"):
+        raise RequestError(protocol.ERROR_REQUEST, f"kind is {name!r}, must be 'process' or 'filesystem'")
     return str(name)
 
 

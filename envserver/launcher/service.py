@@ -6,27 +6,26 @@ crun and the kernel. A sandbox whose maker has hung up before the answer is dest
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from envserver.launcher import abilities, bundle, idmap, logs, node, protocol, requests
-from envserver.launcher.archives import ImageError
-from envserver.launcher.checkpoints import Checkpoints
+from envserver.launcher import abilities, logs, node, protocol, requests
 from envserver.launcher.crun import SandboxFailedError
+from envserver.launcher.deadlines import Deadline
 from envserver.launcher.docker.engine import Engine
-from envserver.launcher.docker.records import describe as describe_docker
 from envserver.launcher.docker.sandboxes import DockerMaker, DockerPaths
 from envserver.launcher.images import ImageStore
-from envserver.launcher.requests import RequestError
-from envserver.launcher.sandboxes import DiskReserveError, SandboxMaker, SandboxRecord, is_running
+from envserver.launcher.operations import LIGHT, MAKING, Operations, refusal
+from envserver.launcher.paths import Paths
+from envserver.launcher.sandboxes import SandboxMaker
+from envserver.launcher.store import CheckpointStore
 
 log = logging.getLogger("envserver.launcher")
 
@@ -36,22 +35,6 @@ _CLIENTS_MAX = 256
 _RANGES_AHEAD = 64
 
 
-def _describe(record: SandboxRecord) -> dict[str, Any]:
-    return {
-        "sandbox_id": record.sandbox_id,
-        "image": record.image,
-        "socket": f"{protocol.SANDBOX_DIRECTORY}/{record.sandbox_id}/{bundle.SOCKET_NAME}",
-        "cgroup": record.cgroup,
-        "pid": record.pid,
-        "host_uid": idmap.range_start(record.range_index),
-        "created_at": record.created_at,
-        "deadline": record.deadline,
-        "labels": record.labels,
-        "nofile": record.limits.nofile,
-        "running": is_running(record),
-    }
-
-
 class Service:
     """One launcher. `serve` blocks until `stop` is called."""
 
@@ -59,47 +42,43 @@ class Service:
         # First of all, while there is one thread: the maker forks its helper.
         paths = node.prepare(config)
         self._config = config
-        images = ImageStore(config.images or config.data / "images", config.agent)
-        self._images = images
+        self._images = ImageStore(config.images or config.data / "images", config.agent)
         self._maker = SandboxMaker(
             config.name,
             paths,
-            images,
+            self._images,
             server_uid=config.server_uid,
             server_gid=config.server_gid,
             reserve_bytes=config.reserve_bytes,
         )
-        self._docker = DockerMaker(
+        self._docker = self._make_docker(paths)
+        self._crun_problem = abilities.crun_problem(self._maker.assembly.try_id_map)
+        self._store = CheckpointStore(paths)
+        self._operations = Operations(self._images, self._maker, self._docker, self._store, config.keep_free_bytes)
+        self._heavy = threading.BoundedSemaphore(config.concurrency)
+        self._stopping = threading.Event()
+        self._listener: socket.socket | None = None
+
+    def _make_docker(self, paths: Paths) -> DockerMaker:
+        config = self._config
+        return DockerMaker(
             config.name,
             DockerPaths(paths.layers, config.run, config.engine_run or config.run, config.agent),
             Engine(config.docker_socket, config.oci_runtime),
-            images,
+            self._images,
             self._maker.check_reserve,
             server_uid=config.server_uid,
             server_gid=config.server_gid,
         )
-        self._makers = (self._maker, self._docker)
-        self._crun_problem = abilities.crun_problem(self._maker.try_id_map)
-        self._checkpoints = Checkpoints(self._maker)
-        self._heavy = threading.BoundedSemaphore(config.concurrency)
-        self._stopping = threading.Event()
-        self._listener: socket.socket | None = None
-        self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "create": self._create,
-            "destroy": self._destroy,
-            "list": self._list,
-            "images": self._list_images,
-            "checkpoint": self._checkpoint,
-            "restore": self._restore,
-            "destroy_checkpoint": self._destroy_checkpoint,
-            "health": self._health,
-        }
 
     # --- life -----------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        self._maker.adopt()
-        self._checkpoints.remove_orphans()
+        hibernation = self._operations.hibernation
+        hibernation.load()
+        self._store.load()
+        self._maker.adopt(hibernation.known())
+        hibernation.forget_woken()
         self._adopt_from_engine()
         path = self._config.run / protocol.SOCKET_NAME
         path.unlink(missing_ok=True)
@@ -110,7 +89,7 @@ class Service:
         threading.Thread(target=self._reap, name="reaper", daemon=True).start()
         if self._crun_problem is None:
             threading.Thread(target=self._maker.keep_ranges_ready, args=(_RANGES_AHEAD,), daemon=True).start()
-        adopted = sum(len(maker.records()) for maker in self._makers)
+        adopted = sum(1 for _ in self._sandboxes())
         log.info("launcher ready: node=%s adopted=%d socket=%s", self._config.name, adopted, path)
         while not self._stopping.is_set():
             try:
@@ -134,11 +113,16 @@ class Service:
         for _ in range(self._config.concurrency):
             self._heavy.acquire()  # what is under way ends first, and nothing new begins
         self._adopt_from_engine()
-        ids = [record.sandbox_id for maker in self._makers for record in maker.records()]
+        ids = [record.sandbox_id for maker in (self._maker, self._docker) for record in maker.records()]
         with ThreadPoolExecutor(self._config.concurrency) as pool:
-            list(pool.map(self._destroy_any, ids))
+            list(pool.map(self._operations.destroy, ids))
         node.release(self._config)
         log.info("node ended: sandboxes=%d", len(ids))
+
+    def _sandboxes(self) -> Iterator[tuple[str, Deadline]]:
+        for part in (self._maker, self._operations.hibernation, self._docker):
+            for record in part.records():
+                yield record.sandbox_id, record.deadline
 
     def close(self) -> None:
         """Let go of what outlives a request: connections to a Docker Engine."""
@@ -147,24 +131,19 @@ class Service:
     def _reap(self) -> None:
         """End what nobody ended in time."""
         while not self._stopping.wait(_REAP_INTERVAL_S):
-            now = time.time()
             self._adopt_from_engine()
-            for record in [record for maker in self._makers for record in maker.records()]:
-                if record.deadline < now:
-                    try:
-                        log.warning("sandbox %s is past its deadline", record.sandbox_id)
-                        self._destroy_any(record.sandbox_id)
-                    except Exception:
-                        log.exception("sandbox %s could not be destroyed", record.sandbox_id)
+            for sandbox_id in [sandbox_id for sandbox_id, deadline in self._sandboxes() if deadline.left_s() < 0]:
+                try:
+                    log.warning("sandbox %s is past its deadline", sandbox_id)
+                    self._operations.destroy(sandbox_id)
+                except Exception:
+                    log.exception("sandbox %s could not be destroyed", sandbox_id)
 
     def _adopt_from_engine(self) -> None:
         try:
             self._docker.adopt_when_there()
         except (SandboxFailedError, OSError):
             log.exception("what a Docker Engine has of this node cannot be taken over")
-
-    def _destroy_any(self, sandbox_id: str) -> bool:
-        return any(maker.destroy(sandbox_id) for maker in self._makers)
 
     # --- conversations --------------------------------------------------------------------------
 
@@ -193,9 +172,9 @@ class Service:
         try:
             connection.sendall(protocol.encode(answer))
         except OSError:
-            if "error" not in answer and request.get("op") in ("create", "restore"):
+            if "error" not in answer and request.get("op") in MAKING:
                 log.warning("the client of sandbox %s is gone; destroying it", answer["sandbox_id"])
-                self._destroy_any(answer["sandbox_id"])
+                self._operations.destroy(answer["sandbox_id"])
             raise
 
     def _carry_out(self, connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
@@ -203,55 +182,14 @@ class Service:
         try:
             if name == "import_image":
                 return self._import_image(connection, request)
-            if name == "claim":  # waits for nobody, since an episode waits for it
-                return self._claim(request)
+            if name == "health":
+                return self._health()
+            if name in LIGHT:
+                return self._operations(request)
             with self._heavy:
-                return self._operations.get(name, self._unknown)(request)
-        except RequestError as error:
-            return {"error": error.code, "message": str(error)}
-        except (DiskReserveError, idmap.RangesExhaustedError) as error:
-            return {"error": protocol.ERROR_CAPACITY, "message": str(error)}
-        except ImageError as error:
-            return {"error": protocol.ERROR_IMAGE, "message": str(error)}
-        except SandboxFailedError as error:
-            log.error("%s: %s", name, error)  # noqa: TRY400  # the message is the whole story
-            return {"error": protocol.ERROR_FAILED, "message": str(error)}
+                return self._operations(request)
         except Exception as error:
-            log.exception("%s failed", name)
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                return {"error": protocol.ERROR_CAPACITY, "message": f"the disk is full: {error}"}
-            return {"error": protocol.ERROR_FAILED, "message": f"{type(error).__name__}: {error}"}
-
-    # --- operations -----------------------------------------------------------------------------
-
-    @staticmethod
-    def _unknown(request: dict[str, Any]) -> dict[str, Any]:
-        raise RequestError(protocol.ERROR_REQUEST, f"unknown operation {request.get('op')!r}")
-
-    def _create(self, request: dict[str, Any]) -> dict[str, Any]:
-        wanted = requests.sandbox_request(request)
-        if requests.runtime(request) == "docker":
-            return describe_docker(self._docker.create(wanted))
-        return _describe(self._maker.create(wanted))
-
-    def _claim(self, request: dict[str, Any]) -> dict[str, Any]:
-        sandbox_id = requests.text(request.get("sandbox_id"), "sandbox_id")
-        image = self._images.resolve(requests.text(request.get("image"), "image")).digest
-        labels, ttl_s = requests.labels(request.get("labels", {})), requests.ttl_s(request)
-        if not any(maker.claim(sandbox_id, image, labels, ttl_s) for maker in self._makers):
-            raise RequestError(protocol.ERROR_UNKNOWN_SANDBOX, f"no sandbox {sandbox_id!r} of image {image}")
-        return {}
-
-    def _destroy(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"destroyed": self._destroy_any(requests.text(request.get("sandbox_id"), "sandbox_id"))}
-
-    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
-        if requests.runtime(request) == "docker":
-            return {"sandboxes": self._docker.describe()}
-        return {"sandboxes": [_describe(record) for record in self._maker.records()]}
-
-    def _list_images(self, _request: dict[str, Any]) -> dict[str, Any]:
-        return {"images": [asdict(image) for image in self._images.images()]}
+            return refusal(name, error)
 
     def _import_image(self, connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
         name = request.get("name")
@@ -259,28 +197,10 @@ class Service:
             image = self._images.load(archive, None if name is None else requests.text(name, "name"))
         return asdict(image)
 
-    def _checkpoint(self, request: dict[str, Any]) -> dict[str, Any]:
-        sandbox = self._maker.get(requests.text(request.get("sandbox_id"), "sandbox_id"))
-        if sandbox is None:
-            raise RequestError(protocol.ERROR_UNKNOWN_SANDBOX, f"no sandbox {request['sandbox_id']!r}")
-        record = self._checkpoints.create(sandbox)
-        return {"checkpoint_id": record.checkpoint_id, "bytes": record.bytes, "pause_ms": record.pause_ms}
-
-    def _restore(self, request: dict[str, Any]) -> dict[str, Any]:
-        checkpoint = self._checkpoints.get(requests.identifier(request.get("checkpoint_id"), "checkpoint_id"))
-        if checkpoint is None:
-            raise RequestError(protocol.ERROR_REQUEST, f"no checkpoint {request['checkpoint_id']!r}")
-        labels, ttl_s = requests.labels(request.get("labels", {})), requests.ttl_s(request)
-        return _describe(self._checkpoints.restore(checkpoint, labels, ttl_s))
-
-    def _destroy_checkpoint(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._checkpoints.destroy(requests.identifier(request.get("checkpoint_id"), "checkpoint_id"))
-        return {}
-
-    def _health(self, _request: dict[str, Any]) -> dict[str, Any]:
+    def _health(self) -> dict[str, Any]:
         return {
             "node": self._config.name,
-            "sandboxes": sum(len(maker.records()) for maker in self._makers),
+            "sandboxes": len(self._maker.records()) + len(self._docker.records()),
             "layers_free_bytes": self._maker.free_layer_bytes(),
             "problems": {"crun": self._crun_problem, "docker": self._docker.problem()},
         }

@@ -25,6 +25,7 @@ MNT_DETACH = 2
 
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
+_SYNC_FILE_RANGE_WRITE = 2
 _MOUNT_ATTR_IDMAP = 0x00100000
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
 
@@ -57,6 +58,21 @@ def mount(source: str, target: Path, fstype: str | None, flags: int = 0, data: s
 def umount(target: Path, flags: int = MNT_DETACH) -> None:
     """umount2(2); lazily unless told otherwise."""
     _check(_libc.umount2(bytes(target), flags), f"umount {target}")
+
+
+def start_writing(fd: int) -> None:
+    """sync_file_range(2) of a whole file, without waiting: its blocks get their places and are on their way."""
+    zero = ctypes.c_int64(0)
+    _check(_libc.sync_file_range(fd, zero, zero, _SYNC_FILE_RANGE_WRITE), "sync_file_range")
+
+
+def sync_file_system(path: Path) -> None:
+    """syncfs(2) of the file system that a directory lies in."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _check(_libc.syncfs(fd), f"syncfs {path}")
+    finally:
+        os.close(fd)
 
 
 def pivot_root(new_root: Path) -> None:

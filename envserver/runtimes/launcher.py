@@ -9,6 +9,8 @@ from typing import Any
 from envserver.launcher import protocol
 from envserver.runtimes.base import (
     CapacityError,
+    CheckpointError,
+    CheckpointNotFoundError,
     ImageNotFoundError,
     RuntimeUnavailableError,
     SandboxError,
@@ -19,6 +21,8 @@ _ERRORS: dict[str, type[SandboxError]] = {
     protocol.ERROR_CAPACITY: CapacityError,
     protocol.ERROR_IMAGE: ImageNotFoundError,
     protocol.ERROR_UNKNOWN_SANDBOX: SandboxGoneError,
+    protocol.ERROR_UNKNOWN_CHECKPOINT: CheckpointNotFoundError,
+    protocol.ERROR_CHECKPOINT: CheckpointError,
 }
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -33,7 +37,7 @@ class Launcher:
         self._timeout_s = timeout_s
 
     async def call(self, op: str, **arguments: Any) -> dict[str, Any]:
-        """Raises: CapacityError, ImageNotFoundError, SandboxGoneError, RuntimeUnavailableError.
+        """Raises: what the answer's code stands for in `_ERRORS`, else RuntimeUnavailableError.
 
         A cancelled call hangs up, and the launcher destroys a sandbox whose maker has hung up.
         """

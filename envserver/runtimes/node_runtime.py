@@ -3,32 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 from abc import abstractmethod
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from envserver.guest.connection import GuestConnection, GuestGoneError
 from envserver.launcher.cgroups import UsageReader
 from envserver.runtimes.base import (
+    Capability,
+    CheckpointError,
+    CheckpointKind,
+    Limits,
+    NotSupportedError,
     Runtime,
     RuntimeUnavailableError,
     Sandbox,
+    SandboxCheckpoint,
     SandboxError,
     SandboxGoneError,
     SandboxInfo,
     SandboxSpec,
+    SandboxState,
     Usage,
 )
 from envserver.runtimes.guest_sandbox import GuestSandbox
 from envserver.runtimes.launcher import Launcher
 
 _DIAL_TIMEOUT_S = 10.0
+_SAVES_AT_ONCE = 4
+"""Of one server: a sandbox is parted from it only once its dump can begin."""
+_NEEDED = {
+    CheckpointKind.PROCESS: Capability.PROCESS_CHECKPOINT,
+    CheckpointKind.FILESYSTEM: Capability.FILESYSTEM_CHECKPOINT,
+}
+T = TypeVar("T")
 
 
 class NodeSandbox(GuestSandbox):
-    """A sandbox whose kernel counters this process may read."""
+    """A sandbox whose kernel counters this process may read.
+
+    While it is paused, or parted from its connection for a dump, requests wait: what stands still answers nobody, and
+    silence is taken for death.
+    """
 
     def __init__(
         self, runtime: Runtime, sandbox_id: str, spec: SandboxSpec, guest: GuestConnection, usage: UsageReader
@@ -36,6 +56,52 @@ class NodeSandbox(GuestSandbox):
         super().__init__(sandbox_id, spec, guest)
         self._runtime = runtime
         self._usage = usage
+        self._paused = self._parted = False
+        self._moving = asyncio.Event()
+        self._moving.set()
+
+    def _hold(self, *, paused: bool | None = None, parted: bool | None = None) -> None:
+        self._paused = self._paused if paused is None else paused
+        self._parted = self._parted if parted is None else parted
+        if self._paused or self._parted:
+            self._moving.clear()
+        else:
+            self._moving.set()
+
+    async def _request(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        await self._moving.wait()
+        return await super()._request(*arguments, **named)
+
+    @contextlib.asynccontextmanager
+    async def parted(self) -> AsyncIterator[None]:
+        """Without a connection, so that it can be dumped; with one again afterwards, whatever happens.
+
+        Raises: CheckpointError while it is paused; SandboxGoneError.
+        """
+        if self._paused:
+            raise CheckpointError(f"sandbox {self.sandbox_id} is paused; resume it first")
+        self._hold(parted=True)
+        try:
+            await self.quiesce()
+            try:
+                yield
+            except RuntimeUnavailableError:
+                with contextlib.suppress(SandboxGoneError):  # the launcher's failure is the better reason
+                    await self.rejoin()
+                raise
+            except BaseException:
+                await self.rejoin()
+                raise
+            if not self.gone:
+                await self.rejoin()
+        finally:
+            self._hold(parted=False)
+
+    async def detach(self) -> None:
+        """Let go of the connection and the counters."""
+        self._guest.close()
+        self._usage.close()
+        self._hold(paused=False, parted=False)
 
     def usage(self) -> Usage:
         try:
@@ -49,7 +115,7 @@ class NodeSandbox(GuestSandbox):
             self._usage.reset_peak()
 
     async def _destroy(self) -> None:
-        self._usage.close()
+        await self.detach()
         await self._runtime.destroy(self.sandbox_id)
 
 
@@ -63,7 +129,9 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         self._run = run
         self._launcher = Launcher(run)
         self._claims = Launcher(run, connections=4)  # their own, so that a claim waits for no create
-        self._discarding: set[asyncio.Future[None]] = set()
+        self._saves = Launcher(run, connections=_SAVES_AT_ONCE)
+        self._saving = asyncio.Semaphore(_SAVES_AT_ONCE)
+        self._finishing: set[asyncio.Future[None]] = set()
 
     async def create(self, spec: SandboxSpec) -> SandboxT:
         limits = asdict(spec.limits)
@@ -74,25 +142,44 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         """Carried through even when the caller is cancelled, since only a whole sandbox can be destroyed."""
 
         async def make() -> SandboxT:
-            return await self._attach(await self._launcher.call(op, **request), spec)
+            made = await self._launcher.call(op, **request)
+            if op == "create":
+                return await self._attach(made, spec)
+            return await self._attach(made, replace(spec, image=made["image"], limits=Limits(**made["limits"])))
 
-        making = asyncio.ensure_future(make())
+        async def discard(made: SandboxT) -> None:
+            await made.destroy()
+
+        return await self._carried_through(make(), discard)
+
+    async def _carried_through(
+        self, work: Coroutine[Any, Any, T], discard: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> T:
+        """`work` to its end, whether or not the caller still waits; what nobody waits for is discarded."""
+        task = asyncio.ensure_future(work)
         try:
-            return await asyncio.shield(making)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            discarding = asyncio.ensure_future(self._discard(making))
-            self._discarding.add(discarding)
-            discarding.add_done_callback(self._discarding.discard)
+
+            async def finish() -> None:
+                with contextlib.suppress(SandboxError):
+                    await discard(await task)
+
+            finishing = asyncio.ensure_future(finish())
+            self._finishing.add(finishing)
+            finishing.add_done_callback(self._finishing.discard)
             raise
 
-    @staticmethod
-    async def _discard(making: asyncio.Future[SandboxT]) -> None:
-        with contextlib.suppress(SandboxError):
-            await (await making).destroy()
-
     async def _attach(self, made: dict[str, Any], spec: SandboxSpec) -> SandboxT:
-        """Dial a new sandbox's agent; on any failure the sandbox is destroyed."""
-        sandbox_id = str(made["sandbox_id"])
+        """A new sandbox; where its agent does not answer it is destroyed."""
+        try:
+            return await self._dial(made, spec)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await asyncio.shield(self.destroy(str(made["sandbox_id"])))
+            raise
+
+    async def _dial(self, made: dict[str, Any], spec: SandboxSpec) -> SandboxT:
         try:
             usage = UsageReader(made["cgroup"])
             try:
@@ -100,12 +187,8 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
             except BaseException:
                 usage.close()
                 raise
-        except BaseException as error:
-            with contextlib.suppress(Exception):
-                await asyncio.shield(self.destroy(sandbox_id))
-            if isinstance(error, GuestGoneError | OSError):
-                raise RuntimeUnavailableError(f"sandbox {sandbox_id} did not start: {error}") from error
-            raise
+        except (GuestGoneError, OSError) as error:
+            raise RuntimeUnavailableError(f"sandbox {made['sandbox_id']} does not answer: {error}") from error
         return self._sandbox(made, spec, guest, usage)
 
     @abstractmethod
@@ -119,6 +202,12 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
             raise SandboxGoneError(f"sandbox {sandbox.sandbox_id} has ended")
         sandbox.spec = spec
 
+    async def adopt(self, sandbox_id: str, spec: SandboxSpec) -> SandboxT:
+        made = await self._launcher.call(
+            "adopt", sandbox_id=sandbox_id, labels=dict(spec.labels), ttl_s=spec.ttl_s, runtime=self.name
+        )
+        return await self._dial(made, spec)
+
     async def list(self) -> list[SandboxInfo]:
         answer = await self._launcher.call("list", runtime=self.name)
         return [
@@ -128,15 +217,91 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
                 labels=entry["labels"],
                 created_at=entry["created_at"],
                 deadline=entry["deadline"],
-                running=entry["running"],
+                state=SandboxState(entry["state"]),
             )
             for entry in answer["sandboxes"]
         ]
+
+    # --- pausing --------------------------------------------------------------------------------
+
+    async def pause(self, sandbox: Sandbox) -> None:
+        self._declared(Capability.PAUSE)
+        box = _own(sandbox)
+        box._hold(paused=True)
+        try:
+            await self._claims.call("pause", sandbox_id=sandbox.sandbox_id)
+        except BaseException:
+            box._hold(paused=False)
+            raise
+
+    async def resume(self, sandbox: Sandbox) -> None:
+        self._declared(Capability.PAUSE)
+        box = _own(sandbox)
+        await self._claims.call("resume", sandbox_id=sandbox.sandbox_id)
+        box._hold(paused=False)
+
+    # --- checkpoints ----------------------------------------------------------------------------
+
+    async def hibernate(self, sandbox: Sandbox) -> None:
+        self._declared(Capability.HIBERNATE)
+        box = _own(sandbox)
+
+        async def hibernate() -> None:
+            async with self._saving, box.parted():
+                await self._saves.call("hibernate", sandbox_id=box.sandbox_id)
+                await box.detach()
+
+        async def discard(_: None) -> None:
+            return
+
+        await self._carried_through(hibernate(), discard)
+
+    async def checkpoint(self, sandbox: Sandbox, kind: CheckpointKind, labels: Mapping[str, str]) -> SandboxCheckpoint:
+        self._declared(_NEEDED[kind])
+        box = _own(sandbox)
+        request = {"sandbox_id": box.sandbox_id, "kind": str(kind), "labels": dict(labels)}
+
+        async def checkpoint() -> SandboxCheckpoint:
+            parted = box.parted() if kind is CheckpointKind.PROCESS else contextlib.nullcontext()
+            async with self._saving, parted:
+                return _checkpoint(await self._saves.call("checkpoint", **request))
+
+        async def discard(made: SandboxCheckpoint) -> None:
+            await self.delete_checkpoint(made.checkpoint_id)
+
+        return await self._carried_through(checkpoint(), discard)
+
+    async def restore(self, checkpoint_id: str, spec: SandboxSpec) -> SandboxT:
+        self._declared(Capability.FILESYSTEM_CHECKPOINT)
+        request = {"checkpoint_id": checkpoint_id, "labels": dict(spec.labels), "ttl_s": spec.ttl_s}
+        return await self._make("restore", {"runtime": self.name, **request}, spec)
+
+    async def checkpoints(self) -> builtins.list[SandboxCheckpoint]:
+        answer = await self._launcher.call("checkpoints", runtime=self.name)
+        return [_checkpoint(entry) for entry in answer["checkpoints"]]
+
+    async def delete_checkpoint(self, checkpoint_id: str) -> None:
+        await self._launcher.call("destroy_checkpoint", checkpoint_id=checkpoint_id)
+
+    def _declared(self, capability: Capability) -> None:
+        if capability not in self.capabilities:
+            raise NotSupportedError(f"the {self.name} runtime does not declare {capability}")
 
     async def destroy(self, sandbox_id: str) -> None:
         await self._launcher.call("destroy", sandbox_id=sandbox_id)
 
     async def close(self) -> None:
-        await asyncio.gather(*self._discarding)
-        self._launcher.close()
-        self._claims.close()
+        await asyncio.gather(*self._finishing)
+        for launcher in (self._launcher, self._claims, self._saves):
+            launcher.close()
+
+
+def _own(sandbox: Sandbox) -> NodeSandbox:
+    if not isinstance(sandbox, NodeSandbox):
+        raise TypeError(f"{type(sandbox).__name__} is no sandbox of a node's runtime")
+    return sandbox
+
+
+def _checkpoint(entry: dict[str, Any]) -> SandboxCheckpoint:
+    kind, limits = CheckpointKind(entry["kind"]), Limits(**entry["limits"])
+    return SandboxCheckpoint(**{**entry, "kind": kind, "limits": limits})

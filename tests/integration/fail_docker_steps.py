@@ -23,7 +23,7 @@ from envserver.launcher.docker.engine import Engine
 from envserver.launcher.docker.records import DIRECTORY
 from envserver.launcher.docker.sandboxes import DockerMaker, DockerPaths
 from envserver.launcher.images import ImageStore
-from envserver.launcher.sandboxes import SandboxRequest
+from envserver.launcher.records import SandboxRequest
 
 LAYERS = Path("/var/lib/envserver/layers")
 RUN = Path("/run/envserver/injected")

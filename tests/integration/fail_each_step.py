@@ -1,6 +1,6 @@
 """Makes each step of making a sandbox fail in turn, and prints what each left behind. Runs in a node's container.
 
-    python - fail|kill create|checkpoint|restore < fail_each_step.py
+    python - fail|kill create|checkpoint|restore|hibernate|wake < fail_each_step.py
 
 A step is a system call that the launcher's code makes while it carries out the operation; it fails by raising before
 it does anything. A first run that succeeds lists them by line of code; of a loop only the first two rounds count.
@@ -23,13 +23,19 @@ from typing import Any
 from envserver.launcher import cgroups, images
 from envserver.launcher.bundle import BundleLimits
 from envserver.launcher.checkpoints import Checkpoints
-from envserver.launcher.sandboxes import Paths, SandboxMaker, SandboxRecord, SandboxRequest
+from envserver.launcher.hibernation import Hibernation
+from envserver.launcher.paths import Paths
+from envserver.launcher.records import SandboxRecord, SandboxRequest
+from envserver.launcher.sandboxes import SandboxMaker
+from envserver.launcher.store import CheckpointStore
 
 DATA = Path("/var/lib/envserver")
 NODE = "injected"
 LIMITS = BundleLimits(memory_bytes=64 << 20, cpus=1.0, pids=32, shm_bytes=1 << 20, nofile=256)
-SYSTEM_CALLS = frozenset("chmod chown fork_exec ioctl link mkdir open pidfd_open rename scandir statvfs".split())
-OUR_WRAPPERS = frozenset(("mount", "umount", "attach_id_mapped", "take", "_get"))
+SYSTEM_CALLS = frozenset(
+    "chmod chown fork_exec fsync ioctl link mkdir open pidfd_open rename scandir statvfs unlink".split()
+)
+OUR_WRAPPERS = frozenset(("mount", "umount", "attach_id_mapped", "start_writing", "take", "_get"))
 """Of the launcher: functions whose system calls go through ctypes, where no profiler sees them, or to its helper."""
 
 
@@ -142,7 +148,9 @@ class Operation:
 
     def __init__(self, maker: SandboxMaker, image: str) -> None:
         self.maker = maker
-        self.checkpoints = Checkpoints(maker)
+        self.store = CheckpointStore(maker.paths)
+        self.checkpoints = Checkpoints(maker, self.store, 0)
+        self.hibernation = Hibernation(maker, self.checkpoints.check_room)
         self._request = request(image)
 
     def create(self) -> Callable[[], object]:
@@ -153,14 +161,21 @@ class Operation:
         return self.maker.create(self._request)
 
     def checkpoint_of(self, sandbox: SandboxRecord) -> Callable[[], object]:
-        record = self.checkpoints.create(sandbox)
-        return lambda: self.checkpoints.destroy(record.checkpoint_id)
+        record = self.checkpoints.create(sandbox.sandbox_id, "process", {})
+        return lambda: self.store.delete(record.checkpoint_id)
 
     def restore_of(self, checkpoint_id: str) -> Callable[[], object]:
-        checkpoint = self.checkpoints.get(checkpoint_id)
-        assert checkpoint is not None
-        record = self.checkpoints.restore(checkpoint, {}, 60.0)
+        record = self.checkpoints.restore(self.store.get(checkpoint_id), {}, 60.0)
         return lambda: self.maker.destroy(record.sandbox_id)
+
+    def hibernation_of(self, sandbox: SandboxRecord) -> Callable[[], object]:
+        self.hibernation.hibernate(sandbox.sandbox_id)
+        return lambda: self.hibernation.wake(sandbox.sandbox_id, {}, 60.0)
+
+    def waking_of(self, sandbox: SandboxRecord) -> Callable[[], object]:
+        self.hibernation.wake(sandbox.sandbox_id, {}, 60.0)
+        _await_agent(self.maker, sandbox)
+        return lambda: self.hibernation.hibernate(sandbox.sandbox_id)
 
 
 def attempt(operation: Callable[[], Callable[[], object]], injector: Injector) -> None:
@@ -235,13 +250,19 @@ def main(way: str, what: str) -> dict[str, Any]:
     try:
         if what == "checkpoint":
             return attack(maker, lambda: operation.checkpoint_of(sandbox))
-        checkpoint = operation.checkpoints.create(sandbox)
+        if what == "hibernate":
+            return attack(maker, lambda: operation.hibernation_of(sandbox))
+        if what == "wake":
+            operation.hibernation.hibernate(sandbox.sandbox_id)
+            return attack(maker, lambda: operation.waking_of(sandbox))
+        checkpoint = operation.checkpoints.create(sandbox.sandbox_id, "process", {})
         try:
             return attack(maker, lambda: operation.restore_of(checkpoint.checkpoint_id))
         finally:
-            operation.checkpoints.destroy(checkpoint.checkpoint_id)
+            operation.store.delete(checkpoint.checkpoint_id)
     finally:
         maker.destroy(sandbox.sandbox_id)
+        operation.hibernation.destroy(sandbox.sandbox_id)
 
 
 def _await_agent(maker: SandboxMaker, sandbox: SandboxRecord) -> None:

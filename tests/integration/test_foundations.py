@@ -11,7 +11,7 @@ import asyncio
 
 import pytest
 
-from envserver.runtimes.base import MIB, Command, SandboxSpec, Session
+from envserver.runtimes.base import MIB, CheckpointKind, Command, SandboxSpec, Session
 from envserver.runtimes.conformance import ECHO, shell, spec
 from envserver.runtimes.crun import CrunRuntime
 from envserver.runtimes.guest_sandbox import GuestSandbox
@@ -54,8 +54,8 @@ async def test_a_live_sandbox_is_dumped_and_restored_twice_and_all_three_go_on(r
         await _say(bash, "(while sleep 0.01; do echo tick >> /tmp/ticks; done) & reply=started")
         await original.write_file("/workspace/kept", b"before")
 
-        checkpoint = await runtime.checkpoint(original)
-        boxes += await asyncio.gather(*(runtime.restore(checkpoint, original.spec) for _ in range(2)))
+        checkpoint = await runtime.checkpoint(original, CheckpointKind.PROCESS, {})
+        boxes += await asyncio.gather(*(runtime.restore(checkpoint.checkpoint_id, original.spec) for _ in range(2)))
 
         uids = set()
         for number, box in enumerate(boxes):
@@ -101,9 +101,9 @@ async def test_a_checkpoint_outlives_the_sandbox_that_it_was_taken_of(runtime: C
     original = await _open(runtime, spec(image))
     session = await original.open_session("s", Command(["/bin/sh", "-c", ECHO]))
     await _say(session, "x=7; reply=ok")
-    checkpoint = await runtime.checkpoint(original)
+    checkpoint = await runtime.checkpoint(original, CheckpointKind.PROCESS, {})
     await original.destroy()
-    restored = await runtime.restore(checkpoint, original.spec)
+    restored = await runtime.restore(checkpoint.checkpoint_id, original.spec)
     try:
         assert await _say(restored.attach_session("s"), "reply=$x") == "7"
     finally:

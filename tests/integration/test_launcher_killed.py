@@ -18,7 +18,7 @@ import pytest_asyncio
 from benchmarks import inventory
 from envserver.launcher import protocol
 from envserver.launcher.client import LauncherClient, LauncherRefusedError
-from envserver.runtimes.base import Command, RuntimeUnavailableError, Sandbox
+from envserver.runtimes.base import CheckpointKind, Command, RuntimeUnavailableError, Sandbox
 from envserver.runtimes.conformance import ECHO, spec
 from envserver.runtimes.crun import CrunRuntime
 from envserver.runtimes.guest_sandbox import GuestSandbox
@@ -162,7 +162,7 @@ def test_a_launcher_killed_while_it_creates_leaves_whole_sandboxes_or_none(priva
     for maker in makers:
         maker.join()
     listed = eventually(lambda: call(private_node, "list"))["sandboxes"]
-    assert all(entry["running"] for entry in listed)
+    assert all(entry["state"] == "running" for entry in listed)
     for entry in listed:
         assert call(private_node, "destroy", sandbox_id=entry["sandbox_id"]) == {"destroyed": True}
 
@@ -174,11 +174,13 @@ async def test_a_launcher_killed_while_it_dumps_leaves_the_sandbox_running(
 ) -> None:
     async with _sandboxes(private_runtime, 1) as (box,):
         assert isinstance(box, GuestSandbox)
-        dumping = asyncio.ensure_future(private_runtime.checkpoint(box))
+        dumping = asyncio.ensure_future(private_runtime.checkpoint(box, CheckpointKind.PROCESS, {}))
         await asyncio.wait([dumping], timeout=delay_s)
         await asyncio.to_thread(kill_launcher, private_node)
         with contextlib.suppress(RuntimeUnavailableError):
-            await asyncio.to_thread(call, private_node, "destroy_checkpoint", checkpoint_id=await dumping)
+            await asyncio.to_thread(
+                call, private_node, "destroy_checkpoint", checkpoint_id=(await dumping).checkpoint_id
+            )
         assert await _listed_again(private_runtime) == {box.sandbox_id}
         assert (await box.run(Command(["echo", "alive"]), timeout_s=10)).stdout.text == "alive\n"
 
@@ -222,7 +224,7 @@ def test_a_full_disk_refuses_new_sandboxes_and_keeps_the_old(private_node: Node)
         with pytest.raises(LauncherRefusedError, match=r"MiB are reserve|disk is full") as refusal:
             call(private_node, "create", **REQUEST)
         assert refusal.value.code == protocol.ERROR_CAPACITY
-        assert [entry["running"] for entry in call(private_node, "list")["sandboxes"]] == [True]
+        assert [entry["state"] for entry in call(private_node, "list")["sandboxes"]] == ["running"]
     finally:
         private_node.docker("exec", private_node.container, "sh", "-c", "rm /var/lib/envserver/layers/filler-*")
 

@@ -27,7 +27,9 @@ from envserver.launcher.cgroups import UsageReader
 from envserver.launcher.docker import records, template
 from envserver.launcher.docker.engine import Engine
 from envserver.launcher.docker.sandboxes import DockerMaker, DockerPaths
-from envserver.launcher.sandboxes import Paths, SandboxMaker, SandboxRequest
+from envserver.launcher.paths import Paths
+from envserver.launcher.records import SandboxRequest
+from envserver.launcher.sandboxes import SandboxMaker
 from envserver.probes import Settings, run
 from envserver.runtimes.base import MIB, Command, CommandResult, Ending, Output, SandboxSpec
 from envserver.runtimes.crun import CrunRuntime

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envserver.launcher import bundle
+from envserver.launcher.deadlines import Deadline
 
 DIRECTORY = "docker"
 """Below the run directory: one directory a sandbox, and the guest agent's program."""
@@ -20,7 +21,7 @@ class DockerRecord:
     uid: int
     cgroup: str
     created_at: float
-    deadline: float
+    deadline: Deadline
     nofile: int
     labels: dict[str, str]
 
@@ -32,7 +33,7 @@ class DockerRecord:
             "image": self.image,
             "uid": str(self.uid),
             "created": repr(self.created_at),
-            "deadline": repr(self.deadline),
+            "deadline": str(self.deadline),
             "nofile": str(self.nofile),
         }
         callers = {f"{_CALLERS}{name}": value for name, value in self.labels.items()}
@@ -47,13 +48,13 @@ class DockerRecord:
             uid=int(labels[f"{LABEL}uid"]),
             cgroup=cgroup,
             created_at=float(labels[f"{LABEL}created"]),
-            deadline=float(labels[f"{LABEL}deadline"]),
+            deadline=Deadline.parse(labels[f"{LABEL}deadline"]),
             nofile=int(labels[f"{LABEL}nofile"]),
             labels={name.removeprefix(_CALLERS): text for name, text in labels.items() if name.startswith(_CALLERS)},
         )
 
 
-def describe(record: DockerRecord, *, running: bool = True) -> dict[str, Any]:
+def describe(record: DockerRecord, state: str = "running") -> dict[str, Any]:
     """As the service answers."""
     return {
         "sandbox_id": record.sandbox_id,
@@ -62,8 +63,8 @@ def describe(record: DockerRecord, *, running: bool = True) -> dict[str, Any]:
         "cgroup": record.cgroup,
         "host_uid": record.uid,
         "created_at": record.created_at,
-        "deadline": record.deadline,
+        "deadline": record.deadline.shown(),
         "labels": record.labels,
         "nofile": record.nofile,
-        "running": running,
+        "state": state,
     }

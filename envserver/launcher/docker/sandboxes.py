@@ -21,12 +21,13 @@ from typing import Any
 
 from envserver.launcher import bundle, cgroups, idmap
 from envserver.launcher.crun import SandboxFailedError
+from envserver.launcher.deadlines import Deadline
 from envserver.launcher.docker import accounts, disks, template
 from envserver.launcher.docker.engine import Engine
 from envserver.launcher.docker.images import EngineImages
 from envserver.launcher.docker.records import DIRECTORY, LABEL, DockerRecord, describe
 from envserver.launcher.images import ImageStore
-from envserver.launcher.sandboxes import SandboxRequest, write_whole
+from envserver.launcher.records import SandboxRequest, write_whole
 
 log = logging.getLogger("envserver.launcher")
 
@@ -85,14 +86,13 @@ class DockerMaker:
         with contextlib.ExitStack() as undo:
             index = self._uids.take()
             undo.callback(self._uids.give_back, index)
-            now = time.time()
             record = DockerRecord(
                 sandbox_id=sandbox_id,
                 image=image.digest,
                 uid=self._first_uid + index,
                 cgroup="",
-                created_at=now,
-                deadline=now + request.ttl_s,
+                created_at=time.time(),
+                deadline=Deadline.after(request.ttl_s),
                 nofile=request.limits.nofile,
                 labels=request.labels,
             )
@@ -153,7 +153,7 @@ class DockerMaker:
         """Every sandbox, as the service answers. Raises: SandboxFailedError."""
         self.adopt()
         running = {each["Labels"][f"{LABEL}sandbox"] for each in self._containers() if each["State"] == "running"}
-        return [describe(record, running=record.sandbox_id in running) for record in self.records()]
+        return [describe(each, "running" if each.sandbox_id in running else "ended") for each in self.records()]
 
     def records(self) -> list[DockerRecord]:
         with self._lock:
@@ -215,16 +215,17 @@ class DockerMaker:
             record = self._live.get(sandbox_id)
             if record is None or record.image != image:
                 return False
-            self._live[sandbox_id] = record = replace(record, labels=labels, deadline=time.time() + ttl_s)
-            claim = {"labels": record.labels, "deadline": record.deadline}
+            self._live[sandbox_id] = record = replace(record, labels=labels, deadline=Deadline.after(ttl_s))
+            claim = {"labels": record.labels, "deadline": str(record.deadline)}
             write_whole(self._paths.own(sandbox_id) / _CLAIM, json.dumps(claim))
         return True
 
     def _claimed(self, record: DockerRecord) -> DockerRecord:
         try:
-            return replace(record, **json.loads((self._paths.own(record.sandbox_id) / _CLAIM).read_text()))
+            claim = json.loads((self._paths.own(record.sandbox_id) / _CLAIM).read_text())
         except FileNotFoundError:
             return record
+        return replace(record, labels=claim["labels"], deadline=Deadline.parse(str(claim["deadline"])))
 
     # --- ending ---------------------------------------------------------------------------------
 
