@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import sqlite3
@@ -23,11 +24,14 @@ class Syncer:
     Payload files of every commit before are synced first, so that no row is on the disk before what it refers to.
     """
 
-    def __init__(self, wal: Path, payloads: PayloadFiles) -> None:
-        """Raises: OSError."""
+    def __init__(self, wal: Path, payloads: PayloadFiles, copy_all: Callable[[], None]) -> None:
+        """`copy_all` puts the whole log into the database and syncs that. Raises: OSError."""
         self._where = str(wal)
         self._wal = os.open(wal, os.O_RDONLY | os.O_CLOEXEC)
         self._payloads = payloads
+        self._copy_all = copy_all
+        self._doubtful = False
+        """A sync failed. The kernel may then have dropped pages and call the next sync a success without them."""
         self._owed: set[bytes] = set()
         self._queue: queue.SimpleQueue[tuple[list[Answer], set[bytes]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-syncer", daemon=True)
@@ -62,8 +66,12 @@ class Syncer:
         try:
             self._payloads.sync(self._owed)
             self._owed.clear()
+            if self._doubtful:
+                self._copy_all()
+            self._doubtful = True
             os.fdatasync(self._wal)
-        except OSError as error:
+            self._doubtful = False
+        except (OSError, sqlite3.Error) as error:
             log.error("journal_not_synced", error=str(error))  # noqa: TRY400
             return [Answer(answer.future, None, translate(error, self._where)) for answer in answers]
         return answers
@@ -92,6 +100,12 @@ class Checkpointer:
         if self._written >= self._every_bytes and not self._busy:
             self._written, self._busy = 0, True
             self._queue.put(True)
+
+    def copy_all(self) -> None:
+        """Copy the whole log and sync the database, waiting for the writer. Raises: sqlite3.Error, OSError."""
+        busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if busy:
+            raise OSError(errno.EBUSY, "the log could not be copied after a sync of it failed")
 
     def stop(self) -> None:
         self._queue.put(False)

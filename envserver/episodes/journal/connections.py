@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from envserver.episodes.journal.settings import KIB, JournalSettings
+from envserver.episodes.journal.wal import FRAME_HEADER_BYTES, HEADER_BYTES
 
 DATABASE = "journal.db"
 WAL = DATABASE + "-wal"
@@ -34,11 +35,14 @@ def connect(path: Path | None, settings: JournalSettings) -> sqlite3.Connection:
 
 def make_writable(connection: sqlite3.Connection, settings: JournalSettings) -> None:
     """What the writing connection needs. Raises: sqlite3.Error."""
+    frame_bytes = FRAME_HEADER_BYTES + PAGE_BYTES
+    frames = max(settings.wal_bytes // frame_bytes, 1)
     for pragma in (
         "auto_vacuum = INCREMENTAL",  # acts on a new database alone, and only before its first page is written
         "journal_mode = WAL",
         "synchronous = NORMAL",  # see writer.py
-        f"wal_autocheckpoint = {max(settings.wal_bytes // PAGE_BYTES, 1)}",
-        f"journal_size_limit = {settings.wal_bytes}",
+        f"wal_autocheckpoint = {frames}",
+        # Whole frames, so that an old one that was cut short is never taken for a torn one of now.
+        f"journal_size_limit = {HEADER_BYTES + frames * frame_bytes}",
     ):
         connection.execute(f"PRAGMA {pragma}").fetchone()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from envserver.episodes.journal.background import Checkpointer, Syncer, answer_at_once
+from envserver.episodes.journal.checks import check_database, check_log
 from envserver.episodes.journal.connections import DATABASE, WAL, connect, make_writable
 from envserver.episodes.journal.errors import JournalCorruptError
 from envserver.episodes.journal.faults import translate
@@ -18,6 +19,7 @@ from envserver.episodes.journal.migrations import VERSION, migrate
 from envserver.episodes.journal.payloads import PayloadFiles, sync_path
 from envserver.episodes.journal.settings import JournalSettings, OpenReport
 from envserver.episodes.journal.store import Reads, Writes
+from envserver.episodes.journal.wal import HEADER_BYTES
 from envserver.episodes.journal.writer import Writer
 
 T = TypeVar("T")
@@ -88,9 +90,12 @@ def _open_on_disk(directory: Path, settings: JournalSettings, stack: ExitStack) 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.callback(DirectoryLock(directory).release)
     path = directory / DATABASE
-    created = not path.exists()
+    log = check_log(directory)
+    created = not path.exists() or not path.stat().st_size
+    path.touch(0o600)  # SQLite gives the log the database's mode
     connection = connect(path, settings)
     stack.callback(connection.close)
+    check_database(connection, path, limit_bytes=settings.check_bytes, thorough=log.tail_bytes > 0)
     make_writable(connection, settings)
     had = migrate(connection)
     payloads = PayloadFiles(directory)
@@ -101,13 +106,16 @@ def _open_on_disk(directory: Path, settings: JournalSettings, stack: ExitStack) 
     sync_path(directory)  # the names of the database and its log
     checkpointer = Checkpointer(lambda: connect(path, settings), settings.checkpoint_bytes)
     stack.callback(checkpointer.stop)
-    syncer = Syncer(directory / WAL, payloads)
+    syncer = Syncer(directory / WAL, payloads, checkpointer.copy_all)
     stack.callback(syncer.stop)
     writer = Writer(Writes(connection, payloads, settings.inline_bytes), str(path), syncer.submit, checkpointer.wrote)
     stack.callback(writer.stop)
     report = OpenReport(
         created=created,
         migrated_from=had if not created and had != VERSION else None,
+        cut_bytes=log.tail_bytes,
+        cut_what=log.what,
+        recovered_bytes=max(log.committed_bytes - HEADER_BYTES, 0),
         payloads_removed=removed,
     )
     close = stack.pop_all().close

@@ -39,7 +39,7 @@ class PayloadFiles:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         temporary = path.with_name(path.name + TEMPORARY)
         try:
-            temporary.write_bytes(data)
+            _write_file(temporary, data)
             temporary.rename(path)
         except OSError:
             temporary.unlink(missing_ok=True)
@@ -60,14 +60,23 @@ class PayloadFiles:
             raise DamageError(f"the content of {self.path(digest)} does not have its name")
         return data
 
-    def remove(self, digest: bytes) -> None:
-        """Idempotent. Raises: OSError."""
-        self.path(digest).unlink(missing_ok=True)
+    def remove(self, digest: bytes) -> int:
+        """1, or 0 where there is none. Raises: OSError."""
+        path = self.path(digest)
+        existed = path.exists()
+        path.unlink(missing_ok=True)
+        self._strays.discard(digest)
+        return int(existed)
 
-    def take_strays(self) -> set[bytes]:
-        """Those written for rows that were then rolled back, since this was last asked; rows may have them again."""
-        taken, self._strays = self._strays, set()
-        return taken
+    @property
+    def strays(self) -> tuple[bytes, ...]:
+        """Written for rows that were then rolled back; rows may have them again."""
+        return tuple(self._strays)
+
+    def keep(self, digest: bytes) -> int:
+        """It is no stray: 0, the number of files removed."""
+        self._strays.discard(digest)
+        return 0
 
     def take_unsynced(self) -> set[bytes]:
         """Those that were written since this was last asked; the caller syncs them."""
@@ -102,6 +111,12 @@ class PayloadFiles:
     def _files(self) -> Iterator[Path]:
         for folder in self._folder.iterdir():
             yield from folder.iterdir()
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
 
 
 def sync_path(path: Path) -> None:

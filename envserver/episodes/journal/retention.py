@@ -16,9 +16,9 @@ on with it. Payload files go last, after a sync: power that is lost must not bri
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from envserver.episodes.journal.settings import JournalSettings
 from envserver.episodes.journal.store import Reads, Writes
@@ -77,7 +77,8 @@ async def sweep(read: Read, write: Write, settings: JournalSettings, now: float)
     """One sweep, as of the Unix time `now`."""
     rows = settings.slice_rows
     before: Size = await read(measure)
-    await _finish_removals(read, write, rows)
+    for name in await read(unfinished):
+        await _remove_rest(write, name, rows)
     episodes = await _remove_episodes(read, write, settings, now)
     groups = await _repeat(write, partial(remove_groups, rows=rows), rows)
     calls = await _repeat(write, partial(remove_calls, older_than=now - settings.call_age_s, rows=rows), rows)
@@ -89,23 +90,28 @@ async def sweep(read: Read, write: Write, settings: JournalSettings, now: float)
 
 
 async def _remove_episodes(read: Read, write: Write, settings: JournalSettings, now: float) -> int:
-    removed = 0
-    while names := await read(partial(candidates, settings=settings, now=now)):
+    removed, before = 0, -1
+    while removed > before:  # what is removed may have kept its ancestors
         before = removed
-        for name in names:
+        size = await read(measure)
+        for name, closed_at in await read(removable):
+            if not (_is_over(size, settings) or closed_at < now - settings.max_age_s):
+                break
             removed += await write(partial(begin_removal, episode_id=name))
-            await _finish_removals(read, write, settings.slice_rows)
-            if not await read(partial(candidates, settings=settings, now=now, limit=1)):
-                return removed
-        if removed == before:  # they were taken up again meanwhile
-            break
+            await _remove_rest(write, name, settings.slice_rows)
+            size = replace(size, closed=size.closed - 1)
+            if size.used_bytes > settings.max_bytes:
+                size = await read(measure)
     return removed
 
 
-async def _finish_removals(read: Read, write: Write, rows: int) -> None:
-    for name in await read(unfinished):
-        while await write(partial(remove_slice, episode_id=name, rows=rows)):
-            pass
+def _is_over(size: Size, settings: JournalSettings) -> bool:
+    return size.used_bytes > settings.max_bytes or size.closed > settings.max_closed_episodes
+
+
+async def _remove_rest(write: Write, name: str, rows: int) -> None:
+    while await write(partial(remove_slice, episode_id=name, rows=rows)):
+        pass
 
 
 async def _remove_payloads(write: Write, rows: int) -> int:
@@ -131,7 +137,7 @@ def measure(reads: Reads) -> Size:
         return int(reads.connection.execute(statement).fetchone()[0])
 
     pages = number("PRAGMA page_count") - number("PRAGMA freelist_count")
-    payloads = number("SELECT coalesce(sum(bytes), 0) FROM payloads")
+    payloads = number("SELECT coalesce(sum(bytes), 0) FROM payloads WHERE refs > 0")
     closed = number("SELECT count(*) FROM episodes WHERE closed_at IS NOT NULL")
     return Size(pages * number("PRAGMA page_size") + payloads, closed)
 
@@ -141,15 +147,10 @@ def unfinished(reads: Reads) -> list[str]:
     return [row[0] for row in reads.connection.execute("SELECT episode_id FROM removals")]
 
 
-def candidates(reads: Reads, settings: JournalSettings, now: float, limit: int = CANDIDATES) -> list[str]:
-    """Episodes to remove now, the oldest closed first."""
-    size = measure(reads)
-    too_many = size.closed - settings.max_closed_episodes
-    where, values = _REMOVABLE, list[Any]()
-    if size.used_bytes <= settings.max_bytes and too_many <= 0:
-        where, values = f"{_REMOVABLE} AND closed_at < ?", [now - settings.max_age_s]
-    statement = f"SELECT episode_id FROM episodes WHERE {where} ORDER BY closed_at, position LIMIT ?"
-    return [row[0] for row in reads.connection.execute(statement, (*values, limit))]
+def removable(reads: Reads) -> list[tuple[str, float]]:
+    """Some closed episodes that nothing keeps, the first closed first, each with when it closed."""
+    statement = f"SELECT episode_id, closed_at FROM episodes WHERE {_REMOVABLE} ORDER BY closed_at, position LIMIT ?"
+    return reads.connection.execute(statement, (CANDIDATES,)).fetchall()
 
 
 def begin_removal(writes: Writes, episode_id: str) -> int:
@@ -190,7 +191,7 @@ def forget_payloads(writes: Writes, rows: int) -> list[bytes]:
     """The digests of payloads that nothing refers to; their rows are gone, their files not yet."""
     found = writes.connection.execute("SELECT digest FROM payloads WHERE refs = 0 LIMIT ?", (rows,)).fetchall()
     writes.connection.executemany("DELETE FROM payloads WHERE digest = ?", found)
-    strays = writes.payloads.take_strays() if writes.payloads is not None else set()
+    strays = writes.payloads.strays if writes.payloads is not None else ()
     return [*(row[0] for row in found), *strays]
 
 
@@ -199,9 +200,8 @@ def remove_files(writes: Writes, digests: list[bytes]) -> int:
     removed = 0
     for digest in digests:
         taken = writes.connection.execute("SELECT 1 FROM payloads WHERE digest = ?", (digest,)).fetchone()
-        if writes.payloads is not None and taken is None:
-            writes.payloads.remove(digest)
-            removed += 1
+        if writes.payloads is not None:
+            removed += writes.payloads.remove(digest) if taken is None else writes.payloads.keep(digest)
     return removed
 
 

@@ -26,6 +26,8 @@ class JournalSettings:
     """About so much is written before what is in the write-ahead log is copied into the database."""
     wal_bytes: int = 64 * MIB
     """Of the write-ahead log: past it a writer copies it itself, and starts it anew."""
+    check_bytes: int = 256 * MIB
+    """A larger database is opened without a look at the structure of its steps: each is checked when it is read."""
     busy_timeout_s: float = 5.0
     """How long one connection waits for another's lock."""
     slice_rows: int = 128

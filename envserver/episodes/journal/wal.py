@@ -1,0 +1,149 @@
+"""The write-ahead log's end, looked at before SQLite does.
+
+SQLite takes from the log whatever is whole up to the last commit, and ignores the rest without a word. What it would
+ignore is looked for here, so that a server can say that something was cut off, and how much. The format is published
+(https://www.sqlite.org/fileformat2.html#the_write_ahead_log), all integers big-endian:
+
+- a header of 32 bytes: magic, version, page size, a count, two salts, a checksum of the 24 bytes before it;
+- frames: a header of 24 bytes (page number; the database's size in pages after a commit, 0 in other frames; the two
+  salts; a checksum that runs on from the frame before), and the page.
+
+The log is overwritten from its beginning when everything in it was copied to the database, under new salts, the first
+one greater than before: frames of older salts behind the last commit are what is normal there, and no tail. A
+transaction that did not get as far as its commit is one, and so is whatever carries the current salts, or one of the
+two, and does not go on from the frame before it: torn by a loss of power, or changed later.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+HEADER_BYTES = 32
+FRAME_HEADER_BYTES = 24
+SALT_BYTES = 8
+MAGIC_LITTLE, MAGIC_BIG = 0x377F0682, 0x377F0683
+"""Which order of bytes the checksum reads words in."""
+MASK = 0xFFFFFFFF
+
+Checksum = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a log holds."""
+
+    size_bytes: int = 0
+    committed_bytes: int = 0
+    """Up to the end of the last whole commit; the header alone where there is none, and 0 without a sound header."""
+    tail_bytes: int = 0
+    """From there to the end of what was written under the current salts."""
+    what: str | None = None
+    """What the tail is, in words."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    page_bytes: int
+    salts: bytes
+    words: str
+    """How `struct` reads two words of the checksum."""
+    checksum: Checksum
+
+    @property
+    def frame_bytes(self) -> int:
+        return FRAME_HEADER_BYTES + self.page_bytes
+
+
+def checksum(data: bytes, words: str, start: Checksum = (0, 0)) -> Checksum:
+    """SQLite's sum over pairs of words, going on from `start`."""
+    first, second = start
+    for even, odd in struct.iter_unpack(words, data):
+        first = (first + even + second) & MASK
+        second = (second + odd + first) & MASK
+    return first, second
+
+
+def examine(path: Path) -> Log:
+    """Walk the log at `path`; none is an empty one. Raises: OSError."""
+    try:
+        with path.open("rb") as file:
+            return _examine(file, os.fstat(file.fileno()).st_size)
+    except FileNotFoundError:
+        return Log()
+
+
+def cut_tail(path: Path, log: Log) -> None:
+    """Leave the log as long as its last whole commit. Raises: OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.ftruncate(descriptor, log.committed_bytes)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _examine(file: BinaryIO, size_bytes: int) -> Log:
+    header = _read_header(file.read(HEADER_BYTES))
+    if header is None:
+        what = "its header is damaged, and SQLite reads nothing of it" if size_bytes else None
+        return Log(size_bytes, 0, size_bytes, what)
+    whole, committed = HEADER_BYTES, 0
+    for end, commits in _walk(file, header):
+        whole = end
+        if commits:
+            committed = end
+    tail_end = _find_tail(file, header, whole, size_bytes)
+    committed = committed or HEADER_BYTES
+    if tail_end > whole:
+        what = f"the frame at byte {whole} is torn or damaged"
+    else:
+        what = f"the transaction at byte {committed} was not committed"
+    tail_bytes = tail_end - committed
+    return Log(size_bytes, committed, tail_bytes, what if tail_bytes else None)
+
+
+def _read_header(data: bytes) -> _Header | None:
+    """None for one that SQLite would not take."""
+    if len(data) < HEADER_BYTES:
+        return None
+    magic, version, page_bytes, _, _, _, *stored = struct.unpack(">8I", data)
+    if magic not in (MAGIC_LITTLE, MAGIC_BIG) or version != 3007000 or page_bytes not in _PAGE_SIZES:
+        return None
+    words = "<II" if magic == MAGIC_LITTLE else ">II"
+    computed = checksum(data[:24], words)
+    return _Header(page_bytes, data[16:24], words, computed) if computed == tuple(stored) else None
+
+
+_PAGE_SIZES = {1 << power for power in range(9, 17)}
+
+
+def _walk(file: BinaryIO, header: _Header) -> Iterator[tuple[int, bool]]:
+    """Where each whole frame ends, and whether it commits, until one is not whole."""
+    running, end = header.checksum, HEADER_BYTES
+    while len(frame := file.read(header.frame_bytes)) == header.frame_bytes:
+        page, pages_after, salts, *stored = struct.unpack(">II8sII", frame[:FRAME_HEADER_BYTES])
+        if salts != header.salts or page == 0:
+            return
+        running = checksum(frame[FRAME_HEADER_BYTES:], header.words, checksum(frame[:8], header.words, running))
+        if running != tuple(stored):
+            return
+        end += header.frame_bytes
+        yield end, pages_after != 0
+
+
+def _find_tail(file: BinaryIO, header: _Header, start: int, size_bytes: int) -> int:
+    """The end of the last frame behind `start` that was written under the current salts, or `start`."""
+    end = start
+    for offset in range(start, size_bytes, header.frame_bytes):
+        file.seek(offset + 8)
+        salts = file.read(SALT_BYTES)
+        # One salt alone is a frame of now with a damaged salt: an older frame has neither.
+        current = salts[:4] == header.salts[:4] or salts[4:] == header.salts[4:]
+        if current or len(salts) < SALT_BYTES:  # too short to tell: nothing older ends so, see connections.py
+            end = min(offset + header.frame_bytes, size_bytes)
+    return end
