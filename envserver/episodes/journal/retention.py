@@ -210,5 +210,7 @@ def vacuum(writes: Writes) -> bool:
     free = int(writes.connection.execute("PRAGMA freelist_count").fetchone()[0])
     if free <= FREE_PAGES_KEPT:
         return False
-    writes.connection.execute(f"PRAGMA incremental_vacuum({min(VACUUM_PAGES, free - FREE_PAGES_KEPT)})").fetchall()
+    for _ in range(min(VACUUM_PAGES, free - FREE_PAGES_KEPT)):
+        # A page each: sqlite3 takes one step of a statement without columns, and this one takes a step a page.
+        writes.connection.execute("PRAGMA incremental_vacuum(1)")
     return free > FREE_PAGES_KEPT + VACUUM_PAGES
