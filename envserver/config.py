@@ -116,6 +116,13 @@ class ServerConfig(BaseSettings):
     file_timeout_s: float = 60.0
     destroy_timeout_s: float = 30.0
 
+    checkpoint_timeout_s: float = 120.0
+    """Saving, hibernating or waking one sandbox."""
+    pause_after_s: float | None = Field(default=None, gt=0)
+    """An episode without `pause_after_s` of its own is frozen after so long between two steps; unset: never."""
+    hibernate_after_s: float | None = Field(default=None, gt=0)
+    """The same for going to disk, which gives its memory and capacity back."""
+
     # Grading has a reserve of its own, so that graders never wait for episodes to end.
     grade_concurrency: int = Field(default=4, ge=1)
     grade_max_sandboxes: int = Field(default=4, ge=1)
@@ -127,6 +134,16 @@ class ServerConfig(BaseSettings):
     """A grading that fails for reasons of ours runs again on the same artifacts."""
 
     # What is remembered.
+    journal: Path | None = None
+    """Directory of the journal, by which episodes outlive this process; without it they end with it."""
+    journal_bytes: int = Field(default=8 * GIB, ge=16 * MIB)
+    """Of the journal: past it the oldest closed episodes are forgotten."""
+    journal_age_s: float = Field(default=7 * 24 * 3600.0, gt=0)
+    """Closed episodes and deleted checkpoints are forgotten after so long."""
+    journal_episodes: int = Field(default=200_000, ge=1)
+    """Closed episodes that are kept at most."""
+    journal_sweep_s: float = Field(default=60.0, gt=0)
+    """How often what is past those bounds is removed."""
     record_bytes: int = 16 * MIB
     """Of one episode's step records; the oldest go first, the newest always stays."""
     tombstones: int = 10_000

@@ -61,6 +61,22 @@ class Metrics:
             buckets=_SHORT,
             registry=registry,
         )
+        self.checkpoints = Histogram(
+            "envserver_checkpoint_pause_seconds",
+            "How long an episode stood still for a checkpoint",
+            ["kind"],
+            buckets=_SHORT,
+            registry=registry,
+        )
+        self.sleeps = Counter(
+            "envserver_sleeps", "Episodes paused or hibernated, or found so at the start", ["state"], registry=registry
+        )
+        self.recoveries = Counter(
+            "envserver_recoveries",
+            "What became of episodes whose server or sandbox had ended: attached, restored, restarted, lost",
+            ["result"],
+            registry=registry,
+        )
         self.problems = Counter("envserver_problems", "Problem documents sent", ["code"], registry=registry)
         self.closed = Counter("envserver_episodes_closed", "Episodes closed, by reason", ["reason"], registry=registry)
         self.destroy_failures = Counter(

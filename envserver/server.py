@@ -6,9 +6,10 @@
     run(config, make_runtime)                              # a process of its own: uvloop, signals, exit
 
 On SIGTERM or SIGINT it ends in bounded time and in this order: nothing new begins (503 `shutting_down`), running
-steps finish and are answered over the connections that are still open, then connections and episodes are
-closed. A second signal skips the waiting. SIGKILL leaves sandboxes running: the launcher owns them, and the
-next server finds them.
+steps finish and are answered over the connections that are still open, then connections are closed and episodes let
+go of: with a journal they live on, and the next server goes on with them; without one they are closed. A second signal
+skips the waiting. SIGKILL leaves sandboxes running, since the launcher owns them, and costs a journaled episode
+nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, Self
 import uvicorn
 
 from environments.environment import Environment
+from envserver import clock
 from envserver.access.audit import AuditLog
 from envserver.access.keyring import Keyring
 from envserver.access.tenants import Tenants
@@ -34,6 +36,9 @@ from envserver.api.calls import Calls
 from envserver.api.protocol import BoundedHttpProtocol
 from envserver.config import ServerConfig, is_loopback
 from envserver.episodes.catalog import Catalog, folder_task_sets, installed_environments
+from envserver.episodes.journal.errors import JournalError
+from envserver.episodes.journal.journal import Journal
+from envserver.episodes.journal.settings import JournalSettings
 from envserver.episodes.manager import EpisodeManager
 from envserver.episodes.services import Services
 from envserver.grading.base import Grader
@@ -100,9 +105,12 @@ class RunningServer:
     ) -> None:
         self.config = config
         found = installed_environments() if environments is None else environments
+        self.journal = Journal.open(config.journal, _journal_settings(config))
         tenants, self.audit = Tenants(), AuditLog(config.audit_file)
         self.keyring = Keyring(config.keys_file, config.read_api_key(), tenants, self.audit)
-        self.services = Services(config, runtime, graders or _installed_graders, tenants=tenants, audit=self.audit)
+        self.services = Services(
+            config, runtime, graders or _installed_graders, tenants=tenants, audit=self.audit, journal=self.journal
+        )
         catalog = Catalog(found, folder_task_sets(found, config.task_folders))
         self.manager = EpisodeManager(self.services, catalog)
         self.calls = Calls(self.manager)
@@ -133,7 +141,11 @@ class RunningServer:
             await asyncio.sleep(0.005)
         if not is_loopback(self.config.host) and self.config.tls_cert_file is None:
             log.warning("served_without_tls", host=self.config.host)
-        runtime = self.services.runtime
+        runtime, report = self.services.runtime, self.journal.report
+        if self.config.journal is None:
+            log.warning("no_journal", consequence="episodes end with this process")
+        if report.cut_bytes:
+            log.error("journal_cut", cut_bytes=report.cut_bytes, what=report.cut_what)
         log.info("server_started", url=self.url, runtime=runtime.name, runtime_reason=runtime.reason)
 
     async def wait(self) -> None:
@@ -171,17 +183,35 @@ class RunningServer:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[None]:
         await self.manager.adopt()
-        watching = [
-            asyncio.ensure_future(watch) for watch in (self.services.metrics.watch_loop(), self.keyring.watch())
-        ]
+        watches = (self.services.metrics.watch_loop(), self.keyring.watch(), self._sweep())
+        watching = [asyncio.ensure_future(watch) for watch in watches]
         try:
             yield
         finally:
             for task in watching:
                 task.cancel()
             await self.manager.shutdown(self.config.shutdown_timeout_s)
+            await self.journal.close()
             await asyncio.to_thread(self.audit.close)
             log.info("server_stopped")
+
+    async def _sweep(self) -> None:
+        """Keep the journal within its bounds, for ever."""
+        while True:
+            await asyncio.sleep(self.config.journal_sweep_s)
+            try:
+                await self.journal.sweep(clock.wall())
+            except JournalError as error:
+                log.warning("journal_not_swept", error=str(error)[:300])
+
+
+def _journal_settings(config: ServerConfig) -> JournalSettings:
+    return JournalSettings(
+        max_bytes=config.journal_bytes,
+        max_age_s=config.journal_age_s,
+        max_closed_episodes=config.journal_episodes,
+        call_age_s=config.idempotency_age_s,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

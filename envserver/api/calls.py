@@ -12,11 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import AsyncExitStack
 from importlib.metadata import version
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -25,23 +24,35 @@ from envserver.access.keys import Scope
 from envserver.access.tenants import DEFAULT_TENANT
 from envserver.api.budget import ByteBudget
 from envserver.api.problems import as_problem, encode_problem
+from envserver.episodes.durable import written
 from envserver.episodes.encoding import encode_pending
 from envserver.episodes.entry import Entry
 from envserver.episodes.episode import Episode
-from envserver.episodes.idempotency import IdempotencyStore
-from envserver.episodes.manager import EpisodeManager, unknown_episode
+from envserver.episodes.forks import Forks
+from envserver.episodes.group import Group
+from envserver.episodes.idempotency import Call, Name, Reply
+from envserver.episodes.journal.rows import CheckpointRow
+from envserver.episodes.manager import EpisodeManager, unknown_episode, unknown_group
 from envserver.episodes.records import StepRecord, fingerprint
+from envserver.episodes.saved import Saved, checkpoint_info
+from envserver.episodes.saving import Wish, delete_checkpoint
 from envserver.runtimes.base import OutputListener, Runtime, SandboxError, SandboxFileError
 from envserver_sdk.errors import InfraError, InvalidRequest, NotFound, PayloadTooLarge, Problem
 from envserver_sdk.models import (
     BatchStep,
     BatchStepEntry,
+    CheckpointList,
+    CreateCheckpoint,
     CreateEpisode,
+    CreateGroup,
     EnvironmentList,
     EpisodeState,
     FileInfo,
+    ForkCheckpoint,
+    GroupInfo,
     Health,
     ResetEpisode,
+    RestoreEpisode,
     StepRequest,
 )
 
@@ -53,13 +64,6 @@ READINESS_S = 5.0
 SMALL_FILE_BYTES = 1 << 20
 """Room for so much is taken before the size of a file is known."""
 VERSION = version("envserver")
-
-
-class Reply(NamedTuple):
-    """What a call answers."""
-
-    body: bytes
-    status: int = 200
 
 
 def encode(model: BaseModel) -> bytes:
@@ -74,11 +78,9 @@ class Calls:
         self.config = config = manager.services.config
         self.metrics = manager.services.metrics
         self._audit = manager.services.audit
+        self._journal = manager.services.journal
         self._who = Caller("", manager.services.tenants.get(DEFAULT_TENANT), frozenset())
-        self._once: defaultdict[str, IdempotencyStore] = defaultdict(
-            lambda: IdempotencyStore(config.idempotency_entries, config.idempotency_bytes, config.idempotency_age_s)
-        )
-        """By tenant: keys of one meet no other's, and push no other's out."""
+        self._forks = Forks(manager)
         self.files = ByteBudget(config.files_bytes, config.file_timeout_s)
         self._readiness = Readiness(manager.services.runtime)
 
@@ -115,32 +117,153 @@ class Calls:
         """With a key, a dropped request leaves the create running for its repetition; without, nothing is left."""
         self.may(Scope.EPISODES)
 
-        async def call() -> Reply:
+        async def call(call_key: str | None) -> Reply:
             named = {"environment": request.environment, "task_set": request.task_set, "task": request.task}
             with self._audited("create", named):
                 on_made = lambda episode: named.update(episode_id=episode.episode_id)  # noqa: E731
-                return Reply(await self.manager.create(request, self._who.tenant.name, on_made), 201)
+                return Reply(await self.manager.create(request, self._who.tenant.name, on_made, call_key), 201)
 
-        return await self._keyed("create", key, request, call)
+        return await self._keyed("create", key, request, call, makes=True)
 
     async def reset(self, episode_id: str, request: ResetEpisode, key: str | None = None) -> Reply:
-        async def call() -> Reply:
-            return Reply(await self.manager.reset(episode_id, request.seed, request.options))
+        async def call(call_key: str | None) -> Reply:
+            return Reply(await self.manager.reset(episode_id, request.seed, request.options, call_key))
 
-        return await self._change("reset", episode_id, key, request, call)
+        return await self._change("reset", episode_id, key, request, call, makes=True)
 
     async def close(self, episode_id: str, key: str | None = None) -> Reply:
-        async def call() -> Reply:
+        async def call(_: str | None) -> Reply:
             await self.manager.close(episode_id)
             return Reply(encode(self.manager.entry(episode_id).info()))
 
         return await self._change("close", episode_id, key, None, call)
 
     async def grade(self, episode_id: str, key: str | None = None) -> Reply:
-        async def call() -> Reply:
+        async def call(_: str | None) -> Reply:
             return Reply(encode(await self.manager.episode(episode_id).grade()))
 
         return await self._change("grade", episode_id, key, None, call)
+
+    async def rest(self, episode_id: str, state: EpisodeState, key: str | None = None) -> Reply:
+        """Pause or hibernate."""
+
+        async def call(_: str | None) -> Reply:
+            await (episode := self.manager.episode(episode_id)).rest(state)
+            return Reply(encode(episode.info()))
+
+        return await self._change("pause" if state is EpisodeState.PAUSED else "hibernate", episode_id, key, None, call)
+
+    async def resume(self, episode_id: str, key: str | None = None) -> Reply:
+        async def call(_: str | None) -> Reply:
+            await (episode := self.manager.episode(episode_id)).resume()
+            return Reply(encode(episode.info()))
+
+        return await self._change("resume", episode_id, key, None, call)
+
+    # Checkpoints
+
+    async def checkpoint(self, episode_id: str, request: CreateCheckpoint, key: str | None = None) -> Reply:
+        kind = None if request.kind == "auto" else request.kind
+
+        async def call(call_key: str | None) -> Reply:
+            wish = Wish(kind, request.label, call_key=call_key)
+            return Reply(encode(checkpoint_info(await self.manager.episode(episode_id).checkpoint(wish))), 201)
+
+        return await self._change("checkpoint", episode_id, key, request, call)
+
+    async def checkpoints(self, episode_id: str | None = None, cursor: str | None = None, limit: int = 100) -> Reply:
+        self.may(Scope.READ)
+        if episode_id is not None:
+            self.own(episode_id)
+        owner = None if self._who.sees_all else self._who.tenant.name
+        rows = await written(
+            self._journal.checkpoints(
+                episode_id=episode_id, owner=owner, after=_cursor(cursor), limit=_limit(limit) + 1
+            )
+        )
+        shown = rows[:limit]
+        next_cursor = str(shown[-1].position) if len(rows) > limit else None
+        return Reply(
+            encode(CheckpointList(checkpoints=[checkpoint_info(row) for row in shown], next_cursor=next_cursor))
+        )
+
+    async def get_checkpoint(self, checkpoint_id: str) -> Reply:
+        self.may(Scope.READ)
+        return Reply(encode(checkpoint_info(await self._own_checkpoint(checkpoint_id))))
+
+    async def delete_checkpoint(self, checkpoint_id: str, key: str | None = None) -> Reply:
+        """Episodes that were forked from it live on."""
+        self.may(Scope.EPISODES)
+
+        async def call(_: str | None) -> Reply:
+            row = await self._own_checkpoint(checkpoint_id)
+            with self._audited("delete_checkpoint", {"checkpoint_id": checkpoint_id, "episode_id": row.episode_id}):
+                await delete_checkpoint(self.manager.services, row)
+            return Reply(encode(checkpoint_info(row)))
+
+        return await self._keyed(f"delete_checkpoint {checkpoint_id}", key, None, call)
+
+    async def fork(self, checkpoint_id: str, request: ForkCheckpoint, key: str | None = None) -> Reply:
+        self.may(Scope.EPISODES)
+
+        async def call(call_key: str | None) -> Reply:
+            saved = Saved.of(await self._own_checkpoint(checkpoint_id))
+            with self._audited("fork", {"checkpoint_id": checkpoint_id, "episode_id": saved.row.episode_id}):
+                return Reply(await self._forks.fork(saved, request, self._who.tenant.name, call_key), 201)
+
+        return await self._keyed(f"fork {checkpoint_id}", key, request, call, makes=True)
+
+    async def restore(self, episode_id: str, request: RestoreEpisode, key: str | None = None) -> Reply:
+        async def call(call_key: str | None) -> Reply:
+            saved = Saved.of(await self._own_checkpoint(request.checkpoint_id))
+            return Reply(await self.manager.restore(episode_id, saved, call_key))
+
+        return await self._change("restore", episode_id, key, request, call, makes=True)
+
+    async def _own_checkpoint(self, checkpoint_id: str) -> CheckpointRow:
+        row = await written(self._journal.checkpoint(checkpoint_id))
+        if row is None or row.deleted_at is not None or (row.owner != self._who.tenant.name and not self._who.sees_all):
+            raise NotFound(f"there is no checkpoint {checkpoint_id[:64]!r}")
+        return row
+
+    # Groups
+
+    async def create_group(self, request: CreateGroup, key: str | None = None) -> Reply:
+        self.may(Scope.EPISODES)
+
+        async def call(call_key: str | None) -> Reply:
+            named = {"environment": request.environment, "task_set": request.task_set, "task": request.task}
+            with self._audited("create_group", named):
+                return Reply(await self._forks.create_group(request, self._who.tenant.name, call_key), 201)
+
+        return await self._keyed("create_group", key, request, call, makes=True)
+
+    async def get_group(self, group_id: str) -> Reply:
+        self.may(Scope.READ)
+        return Reply(encode(self._group_info(self._own_group(group_id))))
+
+    async def close_group(self, group_id: str, key: str | None = None) -> Reply:
+        """Close every member."""
+        self.may(Scope.EPISODES)
+
+        async def call(_: str | None) -> Reply:
+            group = self._own_group(group_id)
+            with self._audited("close_group", {"group_id": group_id}):
+                await asyncio.gather(*(self.manager.close(each) for each in group.episode_ids))
+            return Reply(encode(self._group_info(group)))
+
+        return await self._keyed(f"close_group {group_id}", key, None, call)
+
+    def _own_group(self, group_id: str) -> Group:
+        group = self.manager.group(group_id)
+        if group.owner != self._who.tenant.name and not self._who.sees_all:
+            raise unknown_group(group_id)
+        return group
+
+    def _group_info(self, group: Group) -> GroupInfo:
+        members = [self.manager.find(each) for each in group.episode_ids]
+        infos = [each.info() for each in members if each is not None]
+        return GroupInfo(group_id=group.group_id, created_at=group.created_at, episodes=infos)
 
     async def get(self, episode_id: str) -> Reply:
         self.may(Scope.READ)
@@ -166,11 +289,14 @@ class Calls:
         wait_s = request.wait_s
         if wait_s is None:
             wait_s = episode.step_timeout_s(request) + self.config.step_margin_s
+        await episode.recall(request.step_index)
         return await self._answer(episode.step(request, listener), wait_s, listener)
 
     async def get_step(self, episode_id: str, index: int, generation: int | None = None, wait_s: float = 0.0) -> Reply:
         self.may(Scope.READ)
-        return await self._answer(self.own_live(episode_id).record(index, generation), wait_s)
+        episode = self.own_live(episode_id)
+        await episode.recall(index)
+        return await self._answer(episode.record(index, generation), wait_s)
 
     async def _answer(self, record: StepRecord, wait_s: float, listener: OutputListener | None = None) -> Reply:
         try:
@@ -197,8 +323,9 @@ class Calls:
     async def read_file(self, episode_id: str, path: str, held: AsyncExitStack) -> bytes:
         """Its room in memory is given back when `held` ends, which is when its bytes have been sent."""
         self.may(Scope.READ)
-        sandbox = self.own_live(episode_id).sandbox()
+        episode = self.own_live(episode_id)
         _checked_path(path)
+        sandbox = await episode.sandbox()
         small, large = min(SMALL_FILE_BYTES, self.config.max_file_bytes), self.config.max_file_bytes
         await held.enter_async_context(self.files.hold(small))
         try:
@@ -215,8 +342,8 @@ class Calls:
             raise PayloadTooLarge(f"a file may have at most {self.config.max_file_bytes} bytes")
         _checked_path(path)
 
-        async def call() -> Reply:
-            sandbox = self.manager.episode(episode_id).sandbox()
+        async def call(_: str | None) -> Reply:
+            sandbox = await self.manager.episode(episode_id).sandbox()
             await self._in_time(sandbox.write_file(path, data))
             return Reply(encode(FileInfo(path=path, size_bytes=len(data))))
 
@@ -288,32 +415,31 @@ class Calls:
         episode_id: str,
         key: str | None,
         request: BaseModel | bytes | None,
-        call: Callable[[], Coroutine[Any, Any, Reply]],
+        call: Call,
         path: str | None = None,
+        *,
+        makes: bool = False,
     ) -> Reply:
         self.may(Scope.EPISODES)
 
-        async def once() -> Reply:
+        async def once(call_key: str | None) -> Reply:
             self.own(episode_id)
             with self._audited(event, {"episode_id": episode_id, "path": path}):
-                return await call()
+                return await call(call_key)
 
-        return await self._keyed(" ".join((event, episode_id, path or "")), key, request, once)
+        return await self._keyed(" ".join((event, episode_id, path or "")), key, request, once, makes=makes)
 
     async def _keyed(
-        self,
-        scope: str,
-        key: str | None,
-        request: BaseModel | bytes | None,
-        call: Callable[[], Coroutine[Any, Any, Reply]],
+        self, scope: str, key: str | None, request: BaseModel | bytes | None, call: Call, *, makes: bool = False
     ) -> Reply:
         if key is None:
-            return await call()
+            return await call(None)
         if isinstance(request, bytes):
             mark = hashlib.blake2b(request, digest_size=16).digest()
         else:
             mark = fingerprint(request.model_dump(mode="json") if request is not None else None)
-        return await self._once[self._who.tenant.name].run(scope, key, mark, call, lambda reply: len(reply.body))
+        tenant = self._who.tenant.name
+        return await self.manager.services.once(tenant).run(Name(tenant, scope, key), mark, call, makes=makes)
 
     @contextlib.contextmanager
     def _audited(self, event: str, named: dict[str, str | None]) -> Iterator[None]:
@@ -355,6 +481,10 @@ def _checked_path(path: str) -> str:
     if not path.startswith("/") or "\0" in path or len(path) > MAX_PATH_LENGTH:
         raise InvalidRequest("path must be absolute, without NUL, and at most 4096 characters long")
     return path
+
+
+def _cursor(cursor: str | None) -> int | None:
+    return int(cursor) if cursor and cursor.isdecimal() and len(cursor) < 18 else None
 
 
 def _limit(limit: int) -> int:

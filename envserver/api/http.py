@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel
@@ -19,11 +20,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from envserver.api.calls import MAX_PATH_LENGTH, Calls, Reply
+from envserver.api.calls import MAX_PATH_LENGTH, Calls
 from envserver.api.guard import CALLER
 from envserver.api.openapi import BYTES, reads, returns
 from envserver.api.parsing import parse_json, parse_model
-from envserver.episodes.idempotency import KEY_PATTERN
+from envserver.episodes.idempotency import KEY_PATTERN, Reply
 from envserver.metrics import CONTENT_TYPE
 from envserver_sdk import models
 from envserver_sdk.errors import InvalidRequest, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
@@ -156,6 +157,8 @@ class Routes:
             openapi_extra={"requestBody": {"required": True, "content": BYTES}},
             responses=returns(models.FileInfo),
         )  # fmt: skip
+        self._checkpoint_routes(router)
+        self._group_routes(router)
         router.add_api_route(
             "/environments", self._environments, methods=["GET"], name="environments",
             responses=returns(models.EnvironmentList),
@@ -177,29 +180,125 @@ class Routes:
         )
         return router
 
+    def _checkpoint_routes(self, router: APIRouter) -> None:
+        for name, endpoint in (("pause", self._pause), ("resume", self._resume), ("hibernate", self._hibernate)):
+            router.add_api_route(
+                f"/episodes/{{episode_id}}/{name}", endpoint, methods=["POST"], name=name,
+                responses=returns(models.EpisodeInfo),
+            )  # fmt: skip
+        router.add_api_route(
+            "/episodes/{episode_id}/checkpoints", self._checkpoint, methods=["POST"], name="checkpoint",
+            status_code=201, openapi_extra=reads(models.CreateCheckpoint, required=False),
+            responses=returns(models.CheckpointInfo, 201),
+        )  # fmt: skip
+        router.add_api_route(
+            "/episodes/{episode_id}/restore", self._restore, methods=["POST"], name="restore",
+            openapi_extra=reads(models.RestoreEpisode), responses=returns(models.EpisodeStarted),
+        )  # fmt: skip
+        router.add_api_route(
+            "/checkpoints", self._checkpoints, methods=["GET"], name="checkpoints",
+            responses=returns(models.CheckpointList),
+        )  # fmt: skip
+        router.add_api_route(
+            "/checkpoints/{checkpoint_id}", self._get_checkpoint, methods=["GET"], name="get_checkpoint",
+            responses=returns(models.CheckpointInfo),
+        )  # fmt: skip
+        router.add_api_route(
+            "/checkpoints/{checkpoint_id}", self._delete_checkpoint, methods=["DELETE"], name="delete_checkpoint",
+            responses=returns(models.CheckpointInfo),
+        )  # fmt: skip
+        router.add_api_route(
+            "/checkpoints/{checkpoint_id}/fork", self._fork, methods=["POST"], name="fork", status_code=201,
+            openapi_extra=reads(models.ForkCheckpoint, required=False), responses=returns(models.EpisodesStarted, 201),
+        )  # fmt: skip
+
+    def _group_routes(self, router: APIRouter) -> None:
+        router.add_api_route(
+            "/groups", self._create_group, methods=["POST"], name="create_group", status_code=201,
+            openapi_extra=reads(models.CreateGroup), responses=returns(models.GroupStarted, 201),
+        )  # fmt: skip
+        router.add_api_route(
+            "/groups/{group_id}", self._get_group, methods=["GET"], name="get_group",
+            responses=returns(models.GroupInfo),
+        )  # fmt: skip
+        router.add_api_route(
+            "/groups/{group_id}", self._close_group, methods=["DELETE"], name="close_group",
+            responses=returns(models.GroupInfo),
+        )  # fmt: skip
+
     def unprefixed(self) -> list[Route]:
         """Where probes and scrapers look by habit."""
         return [Route("/health", self._health), Route("/metrics", self._metrics)]
 
     async def _create(self, request: Request, key: Key = None) -> Response:
         body = await self._model(request, models.CreateEpisode)
+        return await self._begin(request, key, self._by(request).create(body, key))
+
+    async def _create_group(self, request: Request, key: Key = None) -> Response:
+        body = await self._model(request, models.CreateGroup)
+        return await self._begin(request, key, self._by(request).create_group(body, key))
+
+    async def _fork(self, request: Request, checkpoint_id: str, key: Key = None) -> Response:
+        body = await self._model(request, models.ForkCheckpoint, optional=True)
+        return await self._begin(request, key, self._by(request).fork(checkpoint_id, body, key))
+
+    @staticmethod
+    async def _begin(request: Request, key: str | None, call: Coroutine[Any, Any, Reply]) -> Response:
+        """Without a key nobody could ever learn the ids of what it makes once its client has gone: it is undone."""
         if key is not None:
-            return respond(await self._by(request).create(body, key))
-        # Nobody could ever learn this episode's id once its client has gone.
-        creating = asyncio.ensure_future(self._by(request).create(body))
+            return respond(await call)
+        beginning = asyncio.ensure_future(call)
         leaving = asyncio.ensure_future(_left(request))
         try:
-            await asyncio.wait((creating, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not creating.done():
-                creating.cancel()
-            return respond(await creating)
+            await asyncio.wait((beginning, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not beginning.done():
+                beginning.cancel()
+            return respond(await beginning)
         except asyncio.CancelledError:
             if not leaving.done():
                 raise
             return Response(status_code=499)
         finally:
-            creating.cancel()
+            beginning.cancel()
             leaving.cancel()
+
+    async def _pause(self, request: Request, episode_id: str, key: Key = None) -> Response:
+        return respond(await self._by(request).rest(episode_id, models.EpisodeState.PAUSED, key))
+
+    async def _hibernate(self, request: Request, episode_id: str, key: Key = None) -> Response:
+        return respond(await self._by(request).rest(episode_id, models.EpisodeState.HIBERNATED, key))
+
+    async def _resume(self, request: Request, episode_id: str, key: Key = None) -> Response:
+        return respond(await self._by(request).resume(episode_id, key))
+
+    async def _checkpoint(self, request: Request, episode_id: str, key: Key = None) -> Response:
+        body = await self._model(request, models.CreateCheckpoint, optional=True)
+        return respond(await self._by(request).checkpoint(episode_id, body, key))
+
+    async def _restore(self, request: Request, episode_id: str, key: Key = None) -> Response:
+        body = await self._model(request, models.RestoreEpisode)
+        return respond(await self._by(request).restore(episode_id, body, key))
+
+    async def _checkpoints(
+        self,
+        request: Request,
+        episode_id: str | None = None,
+        cursor: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> Response:
+        return respond(await self._by(request).checkpoints(episode_id, cursor, limit))
+
+    async def _get_checkpoint(self, request: Request, checkpoint_id: str) -> Response:
+        return respond(await self._by(request).get_checkpoint(checkpoint_id))
+
+    async def _delete_checkpoint(self, request: Request, checkpoint_id: str, key: Key = None) -> Response:
+        return respond(await self._by(request).delete_checkpoint(checkpoint_id, key))
+
+    async def _get_group(self, request: Request, group_id: str) -> Response:
+        return respond(await self._by(request).get_group(group_id))
+
+    async def _close_group(self, request: Request, group_id: str, key: Key = None) -> Response:
+        return respond(await self._by(request).close_group(group_id, key))
 
     async def _list(
         self,

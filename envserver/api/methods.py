@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from envserver.api.calls import Calls, Reply
+from envserver.api.calls import Calls
 from envserver.api.codecs import Codec
 from envserver.api.parsing import parse_model
+from envserver.episodes.idempotency import Reply
 from envserver.runtimes.base import OutputListener
 from envserver_sdk import models
 from envserver_sdk.errors import InvalidRequest, NotFound
@@ -100,6 +101,73 @@ async def _close(call: Call) -> Reply:
     return await call.calls.close(episode_id, key)
 
 
+async def _pause(call: Call) -> Reply:
+    episode_id, key = call.episode_id, call.key
+    call.rest()
+    return await call.calls.rest(episode_id, models.EpisodeState.PAUSED, key)
+
+
+async def _hibernate(call: Call) -> Reply:
+    episode_id, key = call.episode_id, call.key
+    call.rest()
+    return await call.calls.rest(episode_id, models.EpisodeState.HIBERNATED, key)
+
+
+async def _resume(call: Call) -> Reply:
+    episode_id, key = call.episode_id, call.key
+    call.rest()
+    return await call.calls.resume(episode_id, key)
+
+
+async def _checkpoint(call: Call) -> Reply:
+    episode_id, key = call.episode_id, call.key
+    return await call.calls.checkpoint(episode_id, parse_model(models.CreateCheckpoint, call.params), key)
+
+
+async def _checkpoints(call: Call) -> Reply:
+    query = parse_model(models.ListCheckpoints, call.params)
+    return await call.calls.checkpoints(query.episode_id, query.cursor, query.limit)
+
+
+async def _get_checkpoint(call: Call) -> Reply:
+    checkpoint_id = call.take("checkpoint_id", str, required=True)
+    call.rest()
+    return await call.calls.get_checkpoint(checkpoint_id)
+
+
+async def _delete_checkpoint(call: Call) -> Reply:
+    checkpoint_id, key = call.take("checkpoint_id", str, required=True), call.key
+    call.rest()
+    return await call.calls.delete_checkpoint(checkpoint_id, key)
+
+
+async def _fork(call: Call) -> Reply:
+    checkpoint_id, key = call.take("checkpoint_id", str, required=True), call.key
+    return await call.calls.fork(checkpoint_id, parse_model(models.ForkCheckpoint, call.params), key)
+
+
+async def _restore(call: Call) -> Reply:
+    episode_id, key = call.episode_id, call.key
+    return await call.calls.restore(episode_id, parse_model(models.RestoreEpisode, call.params), key)
+
+
+async def _create_group(call: Call) -> Reply:
+    key = call.key
+    return await call.calls.create_group(parse_model(models.CreateGroup, call.params), key)
+
+
+async def _get_group(call: Call) -> Reply:
+    group_id = call.take("group_id", str, required=True)
+    call.rest()
+    return await call.calls.get_group(group_id)
+
+
+async def _close_group(call: Call) -> Reply:
+    group_id, key = call.take("group_id", str, required=True), call.key
+    call.rest()
+    return await call.calls.close_group(group_id, key)
+
+
 async def _get(call: Call) -> Reply:
     episode_id = call.episode_id
     call.rest()
@@ -154,6 +222,18 @@ METHODS: dict[str, Callable[[Call], Awaitable[Reply | FileReply]]] = {
     "reset": _reset,
     "grade": _grade,
     "close": _close,
+    "pause": _pause,
+    "resume": _resume,
+    "hibernate": _hibernate,
+    "checkpoint": _checkpoint,
+    "checkpoints": _checkpoints,
+    "get_checkpoint": _get_checkpoint,
+    "delete_checkpoint": _delete_checkpoint,
+    "fork": _fork,
+    "restore": _restore,
+    "create_group": _create_group,
+    "get_group": _get_group,
+    "close_group": _close_group,
     "get": _get,
     "list": _list,
     "read_file": _read_file,

@@ -33,14 +33,15 @@ def available_memory_bytes() -> int:
 
 @dataclass(frozen=True)
 class Charge:
-    """What one episode takes from the node."""
+    """What one episode takes from the node, or several that begin together or not at all."""
 
     memory_bytes: int
     cpus: float
+    episodes: int = 1
 
     @classmethod
-    def of(cls, limits: Limits) -> Charge:
-        return cls(limits.memory_bytes, limits.cpus)
+    def of(cls, limits: Limits, episodes: int = 1) -> Charge:
+        return cls(limits.memory_bytes * episodes, limits.cpus * episodes, episodes)
 
 
 class Ticket:
@@ -54,6 +55,13 @@ class Ticket:
         if self._admission is not None:
             admission, self._admission = self._admission, None
             admission.give_back(self.charge)
+
+    def split(self) -> list[Ticket]:
+        """One for each of its episodes, in its place."""
+        admission, self._admission = self._admission, None
+        assert admission is not None, "a ticket is given back or split once"
+        whole, count = self.charge, self.charge.episodes
+        return [Ticket(admission, Charge(whole.memory_bytes // count, whole.cpus / count)) for _ in range(count)]
 
 
 class Waiter:
@@ -100,6 +108,8 @@ class Admission:
                 f"limits of {charge.memory_bytes} bytes of memory and {charge.cpus:g} CPUs exceed this node's "
                 f"{self.memory_bytes} bytes and {self.cpus:g} CPUs"
             )
+        if charge.episodes > self._config.max_episodes:
+            raise InvalidRequest(f"{charge.episodes} episodes at once exceed this node's {self._config.max_episodes}")
 
     def join(self, charge: Charge) -> Waiter:
         """Take a place in the queue. Raises: InvalidRequest, ShuttingDown; Overloaded when it is full."""
@@ -144,7 +154,7 @@ class Admission:
     def give_back(self, charge: Charge) -> None:
         self.used_memory_bytes -= charge.memory_bytes
         self.used_cpus -= charge.cpus
-        self.admitted -= 1
+        self.admitted -= charge.episodes
         now = asyncio.get_running_loop().time()
         if self._queue and self._last_release is not None:
             self._turn_s = 0.8 * self._turn_s + 0.2 * min(60.0, now - self._last_release)
@@ -168,7 +178,7 @@ class Admission:
     def _take(self, charge: Charge) -> None:
         self.used_memory_bytes += charge.memory_bytes
         self.used_cpus += charge.cpus
-        self.admitted += 1
+        self.admitted += charge.episodes
 
     def _leave(self, waiter: Waiter) -> int:
         """Give up a place in the queue, or the ticket that came in the very moment of giving up."""
@@ -185,7 +195,7 @@ class Admission:
         return (
             self.used_memory_bytes + charge.memory_bytes <= self.memory_bytes
             and self.used_cpus + charge.cpus <= self.cpus
-            and self.admitted < self._config.max_episodes
+            and self.admitted + charge.episodes <= self._config.max_episodes
         )
 
     def _short_of_memory(self) -> bool:

@@ -5,22 +5,37 @@ Built by hand because the observation is encoded already; tests hold them agains
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic_core import to_json
 
+from envserver.episodes.plan import Plan
 from envserver.episodes.records import StepRecord
 from envserver.episodes.stepping import Done
-from envserver.episodes.world import Plan, World
+from envserver.episodes.world import World
+from envserver_sdk.models import CheckpointKind
 
 
 def encode_started(plan: Plan, world: World) -> bytes:
     """An `EpisodeStarted`."""
     info = {**world.info, "task": plan.task.task_id, "task_set": plan.task_set, "seed": world.seed}
-    return b'{"episode_id":%s,"generation":%d,"step_index":0,"observation":%s,"info":%s}' % (
+    return b'{"episode_id":%s,"generation":%d,"step_index":%d,"observation":%s,"info":%s}' % (
         to_json(plan.episode_id),
         world.generation,
+        world.first_index,
         world.observation,
         to_json(info, inf_nan_mode="null"),
     )
+
+
+def encode_all(started: Sequence[bytes]) -> bytes:
+    """An `EpisodesStarted`."""
+    return b'{"episodes":[%s]}' % b",".join(started)
+
+
+def encode_group(group_id: str, kind: CheckpointKind | None, started: Sequence[bytes]) -> bytes:
+    """A `GroupStarted`."""
+    return b'{"group_id":%s,"kind":%s,"episodes":[%s]}' % (to_json(group_id), to_json(kind), b",".join(started))
 
 
 def encode_step(record: StepRecord, done: Done, *, truncated: bool) -> bytes:

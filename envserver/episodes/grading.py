@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from environments.environment import Artifacts
+from envserver.episodes.plan import PURPOSE_GRADING, Plan
 from envserver.episodes.services import Services
-from envserver.episodes.world import PURPOSE_GRADING, Plan, World
+from envserver.episodes.world import World
 from envserver.grading.base import Grade, GradingError
 from envserver.logs import get_logger
 from envserver.runtimes.base import Sandbox, SandboxError, SandboxSpec

@@ -3,6 +3,10 @@
 The first call with a key runs as a task of its own, detached from its request; later ones with the same key and
 body attach to it or get the stored answer. A call that failed is forgotten, since trying again with the same
 key is the reason for having one. Bounded by number, bytes and age: the oldest finished entries go first.
+
+With a journal an answer is written down before anyone gets it, so that a repetition gets it from the next server too.
+A call that makes or replaces a world is also written down before it begins: what it made bears its key, by which
+the next server finds it and answers the repetition with it.
 """
 
 from __future__ import annotations
@@ -12,67 +16,107 @@ import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
+from envserver import clock
+from envserver.episodes.durable import written
+from envserver.episodes.journal.journal import Journal
+from envserver.episodes.journal.rows import CallRow
 from envserver_sdk.errors import IdempotencyMismatch, InvalidRequest, Overloaded
-
-T = TypeVar("T")
 
 MAX_KEY_LENGTH = 255
 KEY_PATTERN = "^[!-~]{1,255}$"
 """Visible ASCII, which every transport carries unchanged."""
+_SEPARATOR = "\x1f"
+
+
+class Reply(NamedTuple):
+    """What a call answers: an encoded body, and a status as in HTTP."""
+
+    body: bytes
+    status: int = 200
+
+
+class Name(NamedTuple):
+    """Whose call, which call on what, and its key."""
+
+    tenant: str
+    scope: str
+    key: str
+
+    @property
+    def text(self) -> str:
+        return _SEPARATOR.join(self)
+
+    @classmethod
+    def parse(cls, text: str) -> Name:
+        return cls(*text.split(_SEPARATOR))
 
 
 @dataclass
 class _Entry:
     fingerprint: bytes
-    task: asyncio.Task[Any]
+    answer: asyncio.Future[Reply]
     born: float
     size_bytes: int = 0
 
 
-class IdempotencyStore:
-    """Answers by (scope, key); the scope says which call on what."""
+Call = Callable[[str | None], Coroutine[Any, Any, Reply]]
+"""Given the key by which what it makes is found again."""
 
-    def __init__(self, max_entries: int, max_bytes: int, max_age_s: float) -> None:
-        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+
+class IdempotencyStore:
+    """One tenant's answers. Belongs to one event loop."""
+
+    def __init__(self, journal: Journal, max_entries: int, max_bytes: int, max_age_s: float) -> None:
+        self._journal = journal
+        self._entries: OrderedDict[Name, _Entry] = OrderedDict()
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._bytes = 0
 
-    async def run(
-        self,
-        scope: str,
-        key: str,
-        fingerprint: bytes,
-        call: Callable[[], Coroutine[Any, Any, T]],
-        size: Callable[[T], int],
-    ) -> T:
-        """The answer of `call`, run at most once for this scope and key.
+    async def run(self, name: Name, fingerprint: bytes, call: Call, *, makes: bool = False) -> Reply:
+        """The answer of `call`, run at most once for this name; `makes` says that it makes or replaces a world.
 
         Raises: IdempotencyMismatch for another fingerprint; Overloaded when every kept entry still runs.
         """
-        if not re.fullmatch(KEY_PATTERN, key):
+        if not re.fullmatch(KEY_PATTERN, name.key):
             raise InvalidRequest(f"the idempotency key must have 1 to {MAX_KEY_LENGTH} visible ASCII characters")
-        name = (scope, key)
         entry = self._entries.get(name)
         if entry is None:
             self._make_room()
-            task = asyncio.get_running_loop().create_task(call())
-            entry = self._entries[name] = _Entry(fingerprint, task, asyncio.get_running_loop().time())
-            task.add_done_callback(lambda task: self._settle(name, entry, task, size))
+            entry = self._add(name, fingerprint, asyncio.ensure_future(self._once(name, fingerprint, call, makes)))
         elif entry.fingerprint != fingerprint:
             raise IdempotencyMismatch("this idempotency key came with another request before")
-        return await _attach(entry.task)
+        return await _attach(entry.answer)
 
-    def _settle(
-        self, name: tuple[str, str], entry: _Entry, task: asyncio.Task[Any], size: Callable[[Any], int]
-    ) -> None:
-        if task.cancelled() or task.exception() is not None:
+    def know(self, name: Name, fingerprint: bytes, answer: Awaitable[Reply]) -> None:
+        """A call that an earlier server began: its answer, or what will give it."""
+        self._add(name, fingerprint, asyncio.ensure_future(answer))
+
+    async def _once(self, name: Name, fingerprint: bytes, call: Call, makes: bool) -> Reply:
+        if not self._journal.journal_id:
+            return await call(None)
+        if makes:
+            intent = CallRow(name.text, fingerprint, None, None, None, clock.wall())
+            await written(self._journal.save_call(intent))
+        reply = await call(name.text)
+        await written(
+            self._journal.save_call(CallRow(name.text, fingerprint, None, reply.status, reply.body, clock.wall()))
+        )
+        return reply
+
+    def _add(self, name: Name, fingerprint: bytes, answer: asyncio.Future[Reply]) -> _Entry:
+        entry = self._entries[name] = _Entry(fingerprint, answer, asyncio.get_running_loop().time())
+        answer.add_done_callback(lambda answer: self._settle(name, entry, answer))
+        return entry
+
+    def _settle(self, name: Name, entry: _Entry, answer: asyncio.Future[Reply]) -> None:
+        if answer.cancelled() or answer.exception() is not None:
             self._entries.pop(name, None)
             return
-        entry.size_bytes = size(task.result())
+        entry.size_bytes = len(answer.result().body)
         self._bytes += entry.size_bytes
         self._trim()
 
@@ -85,21 +129,25 @@ class IdempotencyStore:
         horizon = asyncio.get_running_loop().time() - self._max_age_s
         while self._entries:
             oldest = next(iter(self._entries.values()))
-            if oldest.task.done() and oldest.born < horizon:
+            if oldest.answer.done() and oldest.born < horizon:
                 self._forget_oldest()
             elif self._bytes <= self._max_bytes or not self._forget_oldest():
                 return
 
     def _forget_oldest(self) -> bool:
         for name, entry in self._entries.items():
-            if entry.task.done():
+            if entry.answer.done():
                 del self._entries[name]
                 self._bytes -= entry.size_bytes
                 return True
         return False
 
 
-async def _attach(task: asyncio.Task[T]) -> T:
-    """Wait for a task that outlives its waiters: cancelling the wait does not cancel the task."""
-    waiter: Awaitable[T] = asyncio.shield(task)
-    return await waiter
+async def _attach(answer: asyncio.Future[Reply]) -> Reply:
+    """Wait for an answer that outlives its waiters: cancelling the wait does not cancel the call."""
+    return await asyncio.shield(answer)
+
+
+async def given(reply: Reply) -> Reply:
+    """An answer that is there."""
+    return reply

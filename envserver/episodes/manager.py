@@ -1,4 +1,4 @@
-"""The registry of this server's episodes: makes them, finds them, lists them, ends them all at shutdown."""
+"""The registry of this server's episodes: makes them, finds them, lists them, lets go of them all at shutdown."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 
-from envserver.access.tenants import DEFAULT_TENANT, Hold
-from envserver.episodes.admission import Charge
-from envserver.episodes.catalog import Catalog
+from envserver.access.tenants import DEFAULT_TENANT
+from envserver.episodes.catalog import Catalog, Choice
+from envserver.episodes.durable import written
 from envserver.episodes.entry import Entry, LostEpisode, Tombstone
 from envserver.episodes.episode import Episode
-from envserver.episodes.pool import PURPOSE_POOL
+from envserver.episodes.group import Group
+from envserver.episodes.journal.rows import GroupRow
+from envserver.episodes.ledger import new_row
+from envserver.episodes.plan import Plan, Policies
+from envserver.episodes.recovery import Recoverer
+from envserver.episodes.saved import How, Origin, Saved
 from envserver.episodes.services import Services
-from envserver.episodes.world import PURPOSE_GRADING, Plan
 from envserver.logs import get_logger
-from envserver.runtimes.base import Limits, SandboxError, SandboxInfo
+from envserver.runtimes.base import Limits
 from envserver_sdk.errors import InvalidRequest, NotFound, Problem
 from envserver_sdk.models import CreateEpisode, EpisodeInfo, EpisodeList, EpisodeState, LimitsRequest
 
@@ -33,38 +38,13 @@ class EpisodeManager:
         self._entries: dict[str, tuple[int, Entry]] = {}
         self._tombstones: OrderedDict[str, None] = OrderedDict()
         self._serial = 0
+        self.groups: OrderedDict[str, Group] = OrderedDict()
 
     # Starting and ending of the server
 
     async def adopt(self) -> None:
-        """Find what an earlier server left: its episodes are listed as lost, all else is destroyed."""
-        for found in await self.services.runtime.list():
-            if found.labels.get("purpose") in (PURPOSE_GRADING, PURPOSE_POOL):
-                await self._destroy_left(found.sandbox_id)
-            elif found.running:
-                ticket = self.services.admission.occupy(self._charge_of(found))
-                self._add(LostEpisode(self.services, found, ticket, self._hold_of(found)))
-            else:
-                await self._destroy_left(found.sandbox_id)
-
-    async def _destroy_left(self, sandbox_id: str) -> None:
-        try:
-            await self.services.runtime.destroy(sandbox_id)
-        except SandboxError as error:
-            log.warning("sandbox_not_destroyed", sandbox_id=sandbox_id, error=type(error).__name__)
-
-    def _charge_of(self, found: SandboxInfo) -> Charge:
-        return Charge.of(self._limits_of(found))
-
-    def _hold_of(self, found: SandboxInfo) -> Hold:
-        tenant = self.services.tenants.get(found.labels.get("owner", DEFAULT_TENANT))
-        return tenant.occupy(self._limits_of(found).disk_bytes)
-
-    def _limits_of(self, found: SandboxInfo) -> Limits:
-        try:
-            return self.catalog.environment(found.labels.get("environment", "")).spec.limits
-        except NotFound:
-            return Limits()
+        """Go on with what an earlier server left: see recovery.py."""
+        await Recoverer(self).recover()
 
     @property
     def draining(self) -> bool:
@@ -74,63 +54,92 @@ class EpisodeManager:
         """Begin nothing new, and let running steps and gradings finish for so long."""
         self.services.admission.close()
         await self.services.pool.close()
-        running = [task for entry in self._open() if isinstance(entry, Episode) for task in entry.work()]
+        running = [task for episode in self.episodes() for task in episode.work()]
         if running:
             await asyncio.wait(running, timeout=timeout_s)
 
     async def shutdown(self, timeout_s: float) -> None:
-        """Close every episode of this server. Lost ones are left to their deadline: they are not ours to end."""
+        """Let go of every episode: with a journal they live on for the next server, else they are closed.
+
+        Lost ones of other servers are left to their deadline: they are not ours to end.
+        """
         self.services.admission.close()
         await self.services.pool.close()
-        closings = [
-            asyncio.ensure_future(entry.close("shutdown")) for entry in self._open() if isinstance(entry, Episode)
+        outlives = bool(self.services.journal.journal_id)
+        endings = [
+            asyncio.ensure_future(episode.suspend() if outlives else episode.close("shutdown"))
+            for episode in self.episodes()
         ]
-        if closings:
-            _, late = await asyncio.wait(closings, timeout=timeout_s)
+        if endings:
+            _, late = await asyncio.wait(endings, timeout=timeout_s)
             if late:
-                log.error("episodes_not_closed", count=len(late))
+                log.error("episodes_not_let_go", count=len(late))
         await self.services.settle(1.0)
 
-    # Episodes
+    # Making
 
     async def create(
-        self, request: CreateEpisode, owner: str = DEFAULT_TENANT, on_made: Callable[[Episode], None] = lambda _: None
+        self,
+        request: CreateEpisode,
+        owner: str = DEFAULT_TENANT,
+        on_made: Callable[[Episode], None] = lambda _: None,
+        call_key: str | None = None,
     ) -> bytes:
         """Make and begin an episode; an encoded `EpisodeStarted`. Nothing is left of one that fails or is cancelled.
 
         Raises: NotFound, InvalidRequest, Overloaded, QuotaExceeded, ShuttingDown, InfraError; EpisodeClosed when
         it was closed while it began.
         """
+        choice, plan = await self.plan(request, owner, call_key=call_key)
+        episode = self.make(plan)
+        try:
+            starting = episode.start(Origin(How.CREATE, choice.seed, request.options), self.write_down([episode]))
+        except Problem:
+            episode.discard()
+            raise
+        self.add(episode)
+        on_made(episode)
+        return await self._started(episode, starting)
+
+    async def plan(
+        self, request: CreateEpisode, owner: str, *, group_id: str | None = None, call_key: str | None = None
+    ) -> tuple[Choice, Plan]:
+        """What a request asks for. Raises: NotFound, InvalidRequest."""
         choice = await self.catalog.choose(request.environment, request.task_set, request.task, request.seed)
         config = self.services.config
         ttl_s = request.ttl_s or config.default_ttl_s
-        plan = Plan(
-            episode_id="ep_" + secrets.token_hex(12),
+        return choice, Plan(
+            episode_id=new_episode_id(),
             environment_name=request.environment,
             environment=choice.environment,
             task_set=choice.task_set,
             task=choice.task,
             limits=merge_limits(choice.environment.spec.limits, request.limits, choice.task.limits),
-            sandbox_ttl_s=ttl_s + config.sandbox_ttl_margin_s,
-            owner=owner,
-        )
-        episode = Episode(
-            self.services,
-            plan,
             ttl_s=ttl_s,
             idle_timeout_s=request.idle_timeout_s or config.default_idle_timeout_s,
+            sandbox_ttl_s=ttl_s + config.sandbox_ttl_margin_s,
+            owner=owner,
+            policies=Policies(request.checkpoints, request.recovery, request.pause_after_s, request.hibernate_after_s),
             metadata=request.metadata,
-            on_closed=self._bury,
-            hold=self.services.tenants.get(owner).admit(plan.limits.disk_bytes),
+            group_id=group_id,
+            call_key=call_key,
+            journal_id=self.services.journal.journal_id,
         )
-        try:
-            starting = episode.start(choice.seed, request.options)
-        except Problem:
-            episode.discard()
-            raise
-        self._add(episode)
-        on_made(episode)
-        return await self._started(episode, starting)
+
+    def make(self, plan: Plan) -> Episode:
+        """Charged to its tenant. Raises: QuotaExceeded."""
+        hold = self.services.tenants.get(plan.owner).admit(plan.limits.disk_bytes)
+        return Episode(self.services, plan, on_closed=self.bury, hold=hold)
+
+    def write_down(self, episodes: list[Episode], group: GroupRow | None = None) -> Callable[[], asyncio.Task[None]]:
+        """Gives, whenever called, the one task that has the journal know them: all of them or none."""
+
+        @cache
+        def write() -> asyncio.Task[None]:
+            rows = [new_row(each.plan, each.created_at, each.lease) for each in episodes]
+            return self.services.spawn(written(self.services.journal.add_episodes(rows, group=group)))
+
+        return write
 
     async def _started(self, episode: Episode, starting: asyncio.Task[bytes]) -> bytes:
         try:
@@ -144,10 +153,24 @@ class EpisodeManager:
             await episode.close("create_failed")
             raise
 
-    async def reset(self, episode_id: str, seed: int | None, options: dict[str, object]) -> bytes:
+    async def reset(
+        self, episode_id: str, seed: int | None, options: dict[str, object], call_key: str | None = None
+    ) -> bytes:
         """Begin the next generation. Raises: as `create`; EpisodeNotLive while it is beginning already."""
         episode = self.episode(episode_id)
-        starting = episode.reset(secrets.randbits(31) if seed is None else seed, options)
+        return await self._replaced(
+            episode, episode.reset(secrets.randbits(31) if seed is None else seed, options, call_key)
+        )
+
+    async def restore(self, episode_id: str, saved: Saved, call_key: str | None = None) -> bytes:
+        """Roll back in place: the next generation goes on where the checkpoint was taken. Raises: as `reset`."""
+        episode = self.episode(episode_id)
+        plan, state = episode.plan, saved.state
+        if (state.environment, state.task_set, state.task) != (plan.environment_name, plan.task_set, plan.task.task_id):
+            raise InvalidRequest(f"checkpoint {saved.row.checkpoint_id} is of another task: fork it instead")
+        return await self._replaced(episode, episode.replace(Origin.of(How.RESTORE, saved, call_key)))
+
+    async def _replaced(self, episode: Episode, starting: asyncio.Task[bytes]) -> bytes:
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -155,12 +178,19 @@ class EpisodeManager:
                 raise episode.refusal() or NotFound() from None
             raise
 
+    # Finding
+
     def entry(self, episode_id: str) -> Entry:
         """Raises: NotFound."""
         try:
             return self._entries[episode_id][1]
         except KeyError:
             raise unknown_episode(episode_id) from None
+
+    def find(self, episode_id: str) -> Entry | None:
+        """None for one that is not, or no longer, known."""
+        found = self._entries.get(episode_id)
+        return found[1] if found else None
 
     def episode(self, episode_id: str) -> Episode:
         """The actor. Raises: NotFound, EpisodeClosed, EpisodeLost."""
@@ -172,13 +202,13 @@ class EpisodeManager:
         return entry
 
     async def close(self, episode_id: str) -> Entry:
-        """Idempotent. Raises: NotFound."""
+        """Idempotent. Raises: NotFound, InfraError."""
         entry = self.entry(episode_id)
         try:
             await entry.close("deleted")
         finally:
             if isinstance(entry, LostEpisode) and entry.info().state is EpisodeState.CLOSED:
-                self._bury(entry)
+                self.bury(entry)
         return entry
 
     def page(
@@ -208,16 +238,37 @@ class EpisodeManager:
         return EpisodeList(episodes=shown)
 
     def count_states(self) -> Counter[EpisodeState]:
-        return Counter(entry.state if isinstance(entry, Episode) else EpisodeState.LOST for entry in self._open())
+        return Counter(entry.shown_state if isinstance(entry, Episode) else EpisodeState.LOST for entry in self._open())
+
+    def episodes(self) -> list[Episode]:
+        """Those that are not closed, in the order of their making."""
+        return [entry for entry in self._open() if isinstance(entry, Episode)]
 
     def _open(self) -> list[Entry]:
         return [entry for _, entry in self._entries.values() if not isinstance(entry, Tombstone)]
 
-    def _add(self, entry: Entry) -> None:
+    # What the registry holds
+
+    def add(self, entry: Entry) -> None:
         self._serial += 1
         self._entries[entry.episode_id] = (self._serial, entry)
+        if isinstance(entry, Tombstone):
+            self._remember(entry.episode_id)
 
-    def _bury(self, entry: Entry) -> None:
+    def add_group(self, group: Group) -> None:
+        """As many are remembered as closed episodes are."""
+        self.groups[group.group_id] = group
+        if len(self.groups) > self.services.config.tombstones:
+            self.groups.popitem(last=False)
+
+    def group(self, group_id: str) -> Group:
+        """Raises: NotFound."""
+        try:
+            return self.groups[group_id]
+        except KeyError:
+            raise unknown_group(group_id) from None
+
+    def bury(self, entry: Entry) -> None:
         """Replace a closed episode by its tombstone, and forget the oldest one too many."""
         serial, _ = self._entries[entry.episode_id]
         info = entry.info()
@@ -226,15 +277,27 @@ class EpisodeManager:
             "closed", tenant=entry.owner, episode_id=entry.episode_id, generation=info.generation, reason=info.reason,
             steps=entry.steps_taken if isinstance(entry, Episode) else None,
         )  # fmt: skip
-        self._tombstones[entry.episode_id] = None
+        self._remember(entry.episode_id)
+
+    def _remember(self, episode_id: str) -> None:
+        self._tombstones[episode_id] = None
         if len(self._tombstones) > self.services.config.tombstones:
             forgotten, _ = self._tombstones.popitem(last=False)
             del self._entries[forgotten]
 
 
+def new_episode_id() -> str:
+    return "ep_" + secrets.token_hex(12)
+
+
 def unknown_episode(episode_id: str) -> NotFound:
     """Also what is said of another tenant's episode, so that nobody learns which ids there are."""
     return NotFound(f"there is no episode {episode_id[:64]!r}")
+
+
+def unknown_group(group_id: str) -> NotFound:
+    """As `unknown_episode`."""
+    return NotFound(f"there is no group {group_id[:64]!r}")
 
 
 def merge_limits(default: Limits, asked: LimitsRequest | None, of_task: Mapping[str, float] | None = None) -> Limits:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -75,6 +75,7 @@ class WarmPool:
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         destroy: Callable[[Sandbox], Awaitable[None]],
         busy: Callable[[], bool],
+        labels: Mapping[str, str] | None = None,
         available: Callable[[], int] = available_memory_bytes,
     ) -> None:
         """`busy` says whether an episode is beginning, or waits to; `destroy` never fails."""
@@ -84,6 +85,7 @@ class WarmPool:
         self._spawn = spawn
         self._destroy = destroy
         self._busy = busy
+        self._labels = dict(labels or {})
         self._available = available
         self._shelves: OrderedDict[Kind, _Shelf] = OrderedDict()
         self._wake = asyncio.Event()
@@ -185,7 +187,7 @@ class WarmPool:
         return kind if kind is not None and missing[kind] > 0 else None
 
     async def _make(self, kind: Kind) -> None:
-        labels = {"purpose": PURPOSE_POOL, "environment": kind.environment.spec.name}
+        labels = {**self._labels, "purpose": PURPOSE_POOL, "environment": kind.environment.spec.name}
         try:
             async with asyncio.timeout(self._config.start_timeout_s):
                 sandbox = await self._runtime.create(SandboxSpec(kind.image, kind.limits, labels, self._ttl_s))

@@ -1,9 +1,9 @@
 """Step records: what makes a step happen exactly once.
 
 A record is made before its step runs and holds the encoded result afterwards, so that a retry attaches to
-the running step or gets the same bytes. Records belong to one generation and are kept by index; their
-bytes are bounded an episode, the oldest go first, and the newest always stays, which is the only one that a
-client without its answer can ask for.
+the running step or gets the same bytes. Records belong to one generation and are kept by index; their bytes in
+memory are bounded an episode, the oldest go first, and the newest always stays, which is the only one that a
+client without its answer can ask for. The journal has them all.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 from typing import Any
 
+from envserver.episodes.journal.rows import StepRow
 from envserver.runtimes.base import OutputListener
 from envserver_sdk.errors import NotFound, Problem
 
@@ -38,6 +39,14 @@ class StepRecord:
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._body: bytes | None = None
         self._problem: Problem | None = None
+
+    @classmethod
+    def of(cls, row: StepRow) -> StepRecord:
+        """As the journal has it; done, if it has a result."""
+        record = cls(row.generation, row.step_index, row.fingerprint, json.loads(row.metadata))
+        if row.result is not None:
+            record.finish(row.result)
+        return record
 
     @property
     def done(self) -> bool:
@@ -94,6 +103,16 @@ class Records:
 
     def get(self, index: int) -> StepRecord | None:
         return self._records.get(index)
+
+    def discard(self, record: StepRecord) -> None:
+        """The name of a step that never began is free again."""
+        if self._records.get(record.index) is record:
+            del self._records[record.index]
+
+    def recall(self, record: StepRecord) -> None:
+        """Hold a finished one again, beside the newest."""
+        self._records = {record.index: record, **self._records}
+        self._bytes += record.size_bytes
 
     def finish(self, record: StepRecord, body: bytes) -> None:
         """Store a result, and forget the oldest ones for which there is no room."""

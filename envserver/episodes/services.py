@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
@@ -11,6 +12,9 @@ from envserver.access.audit import AuditLog
 from envserver.access.tenants import Tenants
 from envserver.config import ServerConfig
 from envserver.episodes.admission import Admission
+from envserver.episodes.idempotency import IdempotencyStore
+from envserver.episodes.journal.journal import Journal
+from envserver.episodes.journal.settings import JournalSettings
 from envserver.episodes.pool import WarmPool
 from envserver.grading.base import Grader
 from envserver.logs import get_logger
@@ -36,22 +40,37 @@ class Services:
         metrics: Metrics | None = None,
         tenants: Tenants | None = None,
         audit: AuditLog | None = None,
+        journal: Journal | None = None,
     ) -> None:
+        """Without `journal`, one in memory: nothing outlives the process."""
         self.config = config
         self.runtime = runtime
         self.graders = graders
         self.metrics = metrics or Metrics()
         self.tenants = tenants or Tenants()
         self.audit = audit or AuditLog(None)
+        self.journal = journal or Journal.open(None, JournalSettings())
         self.admission = Admission(config, self.metrics)
         self.starts = asyncio.Semaphore(config.start_concurrency)
         self.starting = 0
         """Worlds being made now, or waiting for their turn."""
         self.pool = WarmPool(
-            config, runtime, self.metrics, spawn=self.spawn, destroy=self.destroy, busy=lambda: self._is_beginning
-        )
+            config, runtime, self.metrics, spawn=self.spawn, destroy=self.destroy, busy=lambda: self._is_beginning,
+            labels={"journal": self.journal.journal_id} if self.journal.journal_id else {},
+        )  # fmt: skip
         self.gradings = asyncio.Semaphore(config.grade_concurrency)
+        self._once: dict[str, IdempotencyStore] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def once(self, tenant: str) -> IdempotencyStore:
+        """A tenant's keyed calls: its keys meet no other's, and push no other's out."""
+        store = self._once.get(tenant)
+        if store is None:
+            config = self.config
+            store = self._once[tenant] = IdempotencyStore(
+                self.journal, config.idempotency_entries, config.idempotency_bytes, config.idempotency_age_s
+            )
+        return store
 
     @property
     def _is_beginning(self) -> bool:
@@ -84,23 +103,38 @@ class Services:
         What fails is tried again in the background for as long as this server lives; after that the next server
         finds it, and the runtime's own deadline is the backstop.
         """
-        if not await asyncio.shield(self.spawn(self._destroy_once(sandbox))):
-            self.spawn(self._destroy_at_last(sandbox))
+        await self._destroy(sandbox.sandbox_id, sandbox.destroy)
 
-    async def _destroy_at_last(self, sandbox: Sandbox) -> None:
-        for delay_s in chain(DESTROY_BACKOFF_S, repeat(DESTROY_BACKOFF_S[-1])):
-            await asyncio.sleep(delay_s)
-            if await self._destroy_once(sandbox):
-                return
+    async def destroy_by_id(self, sandbox_id: str) -> None:
+        """The same for one that nobody drives."""
+        await self._destroy(sandbox_id, partial(self.runtime.destroy, sandbox_id))
 
-    async def _destroy_once(self, sandbox: Sandbox) -> bool:
+    async def _destroy(self, sandbox_id: str, destroy: Callable[[], Awaitable[None]]) -> None:
+        if not await asyncio.shield(self.spawn(self._destroy_once(sandbox_id, destroy))):
+            self.spawn(self._destroy_at_last(sandbox_id, destroy))
+
+    async def forget_checkpoint(self, runtime_id: str) -> None:
+        """Free what a runtime has stored; what fails is an orphan, which the next server's start removes."""
         try:
             async with asyncio.timeout(self.config.destroy_timeout_s):
-                await sandbox.destroy()
+                await self.runtime.delete_checkpoint(runtime_id)
         except (SandboxError, TimeoutError) as error:
-            log.warning("sandbox_not_destroyed", sandbox_id=sandbox.sandbox_id, error=type(error).__name__)
+            log.warning("checkpoint_not_deleted", runtime_id=runtime_id, error=type(error).__name__)
+
+    async def _destroy_at_last(self, sandbox_id: str, destroy: Callable[[], Awaitable[None]]) -> None:
+        for delay_s in chain(DESTROY_BACKOFF_S, repeat(DESTROY_BACKOFF_S[-1])):
+            await asyncio.sleep(delay_s)
+            if await self._destroy_once(sandbox_id, destroy):
+                return
+
+    async def _destroy_once(self, sandbox_id: str, destroy: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            async with asyncio.timeout(self.config.destroy_timeout_s):
+                await destroy()
+        except (SandboxError, TimeoutError) as error:
+            log.warning("sandbox_not_destroyed", sandbox_id=sandbox_id, error=type(error).__name__)
         except Exception:
-            log.exception("sandbox_not_destroyed", sandbox_id=sandbox.sandbox_id)
+            log.exception("sandbox_not_destroyed", sandbox_id=sandbox_id)
         else:
             return True
         self.metrics.destroy_failures.inc()

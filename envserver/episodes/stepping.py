@@ -52,16 +52,29 @@ class Done:
         return self.outcome in (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
 
 
-async def run_step(
-    services: Services, world: World, action: Any, timeout_s: float, on_output: OutputListener | None
-) -> Done:
+@dataclass(frozen=True)
+class Attempt:
+    """How a step is made, for the first time or, after its server was killed, once more by the same names."""
+
+    series: int
+    timeout_s: float
+    before: Usage | None
+    """The sandbox's counters when it began."""
+    on_output: OutputListener | None = None
+    again: bool = False
+    """An earlier server began it: the counters' window is open, and what has run does not run again."""
+
+
+async def run_step(services: Services, world: World, action: Any, attempt: Attempt) -> Done:
     """Carry out one action. Raises nothing but cancellation."""
     began = perf_counter()  # the loop's own clock ticks in whole milliseconds under uvloop
-    before = _read_usage(world)
+    before = attempt.before
     try:
-        world.sandbox.mark_usage()
-        async with asyncio.timeout(timeout_s + services.config.step_margin_s):
-            transition = await world.environment.step(action, StepContext(timeout_s, on_output))
+        if not attempt.again:
+            world.sandbox.mark_usage()
+        with world.sandbox.series(attempt.series):
+            async with asyncio.timeout(attempt.timeout_s + services.config.step_margin_s):
+                transition = await world.environment.step(action, StepContext(attempt.timeout_s, attempt.on_output))
         done = _of_transition(transition)
     except SandboxGoneError as error:
         done = await _of_gone(services, world, before, error, perf_counter() - began)
@@ -69,7 +82,7 @@ async def run_step(
         log.warning("step_failed", sandbox_id=world.sandbox.sandbox_id, error=repr(error)[:500])
         done = Done(Outcome.INFRA_ERROR, info={"reason": "the sandbox failed"}, world_over=True)
     except TimeoutError:
-        log.warning("step_hung", sandbox_id=world.sandbox.sandbox_id, timeout_s=timeout_s)
+        log.warning("step_hung", sandbox_id=world.sandbox.sandbox_id, timeout_s=attempt.timeout_s)
         done = Done(Outcome.INFRA_ERROR, info={"reason": "the step hung past its hard limit"}, world_over=True)
     except Exception:
         log.exception("environment_defect", sandbox_id=world.sandbox.sandbox_id, call="step")
@@ -96,7 +109,7 @@ def _of_transition(transition: Transition) -> Done:
 async def _of_gone(
     services: Services, world: World, before: Usage | None, error: SandboxGoneError, elapsed_s: float
 ) -> Done:
-    after = _read_usage(world)
+    after = read_usage(world)
     evidence = Evidence.between(before, after) if before and after else None
     allowed_s = elapsed_s * world.sandbox.spec.limits.cpus if isinstance(error, SandboxSilentError) else None
     outcome = classify_gone(evidence, launcher_answers=await _launcher_answers(services), silent_cpu_s=allowed_s)
@@ -119,7 +132,8 @@ async def _launcher_answers(services: Services) -> bool:
     return True
 
 
-def _read_usage(world: World) -> Usage | None:
+def read_usage(world: World) -> Usage | None:
+    """The sandbox's counters; None when they are gone with it."""
     try:
         return world.sandbox.usage()
     except SandboxError:
@@ -127,7 +141,7 @@ def _read_usage(world: World) -> Usage | None:
 
 
 def _add_usage(done: Done, world: World, before: Usage | None) -> None:
-    after = _read_usage(world)
+    after = read_usage(world)
     if before is None or after is None:
         return
     done.cpu_ms = round(max(0.0, after.cpu_s - before.cpu_s) * 1000, 3)

@@ -1,4 +1,4 @@
-"""A world: one generation's sandbox with the environment over it, and how it is begun.
+"""A world: one generation's sandbox with the environment over it, and how it is begun: reset, or from a saved state.
 
 Beginning a world either succeeds as a whole or leaves nothing: on failure, time-out or cancellation at any
 point the sandbox is destroyed before the error goes on. What can be tried again without anyone noticing
@@ -8,95 +8,74 @@ point the sandbox is destroyed before the error goes on. What can be tried again
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 from pydantic_core import to_json
 
-from environments.environment import Environment, EnvironmentSpec, JsonObject
-from environments.tasks import Task
-from envserver.access.tenants import DEFAULT_TENANT
-from envserver.episodes.pool import Kind
+from environments.environment import Environment, JsonObject
+from envserver.episodes.plan import Plan
+from envserver.episodes.saved import Saved
 from envserver.episodes.services import Services
 from envserver.logs import get_logger
 from envserver.runtimes.base import (
     CapacityError,
+    CheckpointNotFoundError,
     ImageNotFoundError,
-    Limits,
     Sandbox,
     SandboxError,
-    SandboxSpec,
+    SandboxGoneError,
 )
-from envserver_sdk.errors import InfraError, InvalidRequest, Overloaded, Problem
+from envserver_sdk.errors import InfraError, InvalidRequest, NotFound, Overloaded, Problem
 
 log = get_logger(__name__)
 
 START_ATTEMPTS = 2
 
-PURPOSE_EPISODE = "episode"
-PURPOSE_GRADING = "grading"
 
+@dataclass
+class Stage:
+    """The sandbox with the environment over it; while a world is on disk there is none."""
 
-@dataclass(frozen=True)
-class Plan:
-    """What an episode plays, fixed for its life."""
-
-    episode_id: str
-    environment_name: str
-    environment: type[Environment]
-    task_set: str
-    task: Task
-    limits: Limits
-    sandbox_ttl_s: float
-    owner: str = DEFAULT_TENANT
-    """The tenant."""
-
-    @property
-    def spec(self) -> EnvironmentSpec:
-        """The environment's, with what the task sets instead."""
-        task, spec = self.task, self.environment.spec
-        changes: dict[str, Any] = {"episode_timeout_s": task.episode_timeout_s, "max_steps": task.max_steps}
-        changes |= dict.fromkeys(("step_timeout_s", "max_step_timeout_s"), task.step_timeout_s)
-        return replace(spec, **{name: value for name, value in changes.items() if value is not None})
-
-    def labels(self, generation: int, purpose: str) -> dict[str, str]:
-        """How a sandbox is found again when this process is gone."""
-        return {
-            "episode": self.episode_id,
-            "generation": str(generation),
-            "environment": self.environment_name,
-            "task_set": self.task_set,
-            "task": self.task.task_id,
-            "owner": self.owner,
-            "purpose": purpose,
-        }
-
-    @property
-    def kind(self) -> Kind:
-        return Kind(self.environment, self.task.image or self.environment.spec.image, self.limits)
-
-    def sandbox_spec(self, generation: int) -> SandboxSpec:
-        return SandboxSpec(
-            image=self.kind.image,
-            limits=self.limits,
-            labels=self.labels(generation, PURPOSE_EPISODE),
-            ttl_s=self.sandbox_ttl_s,
-        )
+    sandbox: Sandbox
+    environment: Environment
 
 
 @dataclass
 class World:
-    """Alive from `begin_world` until its sandbox is destroyed."""
+    """Alive from `begin` until its sandbox is destroyed."""
 
     generation: int
-    sandbox: Sandbox
-    environment: Environment
+    sandbox_id: str
+    stage: Stage | None
     seed: int
     observation: bytes
-    """The first one, encoded."""
+    """The last one, encoded."""
     info: JsonObject
+    """Of the beginning."""
+    options: JsonObject = field(default_factory=dict)
+    snapshot: JsonObject = field(default_factory=dict)
+    """The environment's state after the last finished step."""
+    first_index: int = 0
+    """Steps up to this one are part of the saved state that it began from."""
+    reward: float = 0.0
+    """Sum over those steps."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Raises: SandboxGoneError while it is on disk."""
+        if self.stage is None:
+            raise SandboxGoneError(f"sandbox {self.sandbox_id} is hibernated")
+        return self.stage.sandbox
+
+    @property
+    def environment(self) -> Environment:
+        """Raises: SandboxGoneError while it is on disk."""
+        if self.stage is None:
+            raise SandboxGoneError(f"sandbox {self.sandbox_id} is hibernated")
+        return self.stage.environment
 
 
 async def begin_world(services: Services, plan: Plan, generation: int, seed: int, options: Mapping[str, Any]) -> World:
@@ -105,17 +84,74 @@ async def begin_world(services: Services, plan: Plan, generation: int, seed: int
     Raises: InvalidRequest for options that the environment refuses; Overloaded when the runtime has no room;
     InfraError for everything that is our fault.
     """
-    warm = await _claim(services, plan, generation)
+    warm = [await _claim(services, plan, generation)]
+
+    async def attempt() -> World:
+        claimed = warm.pop() if warm else None
+        if claimed is None:
+            claimed = await _make(services, plan, generation)
+        return await _begin_in(services, plan, generation, seed, options, claimed)
+
+    return await _try(services, plan, generation, attempt)
+
+
+async def restore_world(services: Services, plan: Plan, generation: int, saved: Saved) -> World:
+    """A world that goes on from a checkpoint of processes or files.
+
+    Raises: NotFound when the runtime has it no more; Overloaded, InfraError.
+    """
+    assert saved.row.runtime_id is not None, "a replay is begun by its actions"
+    checkpoint_id = saved.row.runtime_id
+
+    async def attempt() -> World:
+        began = perf_counter()
+        async with services.starts, asyncio.timeout(services.config.start_timeout_s):
+            sandbox = await services.runtime.restore(checkpoint_id, plan.sandbox_spec(generation))
+        services.metrics.create_phase.labels(plan.environment_name, "restore").observe(perf_counter() - began)
+        return await continue_world(services, plan, generation, saved, sandbox)
+
+    try:
+        return await _try(services, plan, generation, attempt)
+    except CheckpointNotFoundError as error:
+        raise NotFound(f"checkpoint {saved.row.checkpoint_id} is not stored on this node") from error
+
+
+async def continue_world(services: Services, plan: Plan, generation: int, saved: Saved, sandbox: Sandbox) -> World:
+    """The environment over a restored sandbox, which is destroyed if that fails. Raises: InfraError."""
+    state = saved.state
+    try:
+        environment = resume_environment(plan, sandbox, state.snapshot)
+    except BaseException:
+        await services.destroy(sandbox)
+        raise
+    return World(
+        generation, sandbox.sandbox_id, Stage(sandbox, environment), state.seed, _encode(state.observation), state.info,
+        state.options, state.snapshot, saved.row.step_index, state.reward,
+    )  # fmt: skip
+
+
+def resume_environment(plan: Plan, sandbox: Sandbox, snapshot: JsonObject) -> Environment:
+    """A new instance that goes on from a snapshot. Raises: InfraError when it cannot."""
+    environment = plan.environment()
+    try:
+        environment.restore(sandbox, plan.task, snapshot)
+    except Exception as error:
+        log.exception("environment_defect", episode_id=plan.episode_id, call="restore")
+        raise InfraError(f"environment {plan.environment_name!r} cannot go on from what was saved of it") from error
+    return environment
+
+
+async def _try(services: Services, plan: Plan, generation: int, begin: Callable[[], Awaitable[World]]) -> World:
+    """Begin a world, and once more where that makes sense."""
     for attempt in range(1, START_ATTEMPTS + 1):
-        claimed, warm = warm, None
         try:
-            if claimed is None:
-                claimed = await _make(services, plan, generation)
-            return await _begin_in(services, plan, generation, seed, options, claimed)
+            return await begin()
         except CapacityError as error:
             if attempt < START_ATTEMPTS and await services.pool.drain():
                 continue
             raise Overloaded(str(error), retry_after_s=services.admission.retry_after_s(1)) from error
+        except CheckpointNotFoundError:
+            raise
         except ImageNotFoundError as error:
             raise InfraError(
                 f"image {plan.kind.image!r} of environment {plan.environment_name!r} is not stored on this node; "
@@ -180,6 +216,8 @@ async def _begin_in(
             observation, info = await environment.reset(sandbox, plan.task, seed, options)
         encoded = _encode(observation)
         _encode(info)
+        snapshot = environment.snapshot()
+        _encode(snapshot)
     except BaseException as error:
         await services.destroy(sandbox)
         problem = _as_problem(error, plan)
@@ -187,7 +225,8 @@ async def _begin_in(
             raise problem from error
         raise
     services.metrics.create_phase.labels(plan.environment_name, "reset").observe(perf_counter() - began)
-    return World(generation, sandbox, environment, seed, encoded, info)
+    stage = Stage(sandbox, environment)
+    return World(generation, sandbox.sandbox_id, stage, seed, encoded, info, dict(options), snapshot)
 
 
 def _encode(value: JsonObject) -> bytes:

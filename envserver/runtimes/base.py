@@ -430,6 +430,9 @@ class Sandbox(ABC):
     def gone(self) -> bool:
         """Whether the sandbox is known to have ended."""
 
+    async def detach(self) -> None:  # noqa: B027  # most hold nothing
+        """Hang up and leave the sandbox as it is, for whoever adopts it. This object is of no use afterwards."""
+
     @abstractmethod
     async def destroy(self) -> None:
         """End the sandbox and leave nothing of it behind. Idempotent; shielded from cancellation."""

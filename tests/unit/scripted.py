@@ -8,14 +8,21 @@ Actions are plain data; what takes time waits for an event of the test, so that 
     {"type": "end"} {"type": "submit"} {"type": "score", "reward": r}
     {"type": "oom"} {"type": "pids"} {"type": "die"} {"type": "die_oom"} {"type": "silent", "cpu_s": used}
     {"type": "fail"} {"type": "crash"} {"type": "nonsense"} {"type": "nan"}
+    {"type": "set", "value": ...} {"type": "get"}   what the policy's processes hold; the seed at first
+    {"type": "random"}                    observes bytes of chance
 """
 
 from __future__ import annotations
 
 import asyncio
+import builtins
+import contextlib
+import copy
+import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from itertools import count
 from typing import Any, ClassVar
@@ -25,6 +32,8 @@ from environments.tasks import GraderSpec, Task, TaskSet
 from envserver.grading.base import Grade, Grader, GradingError, SandboxFactory
 from envserver.runtimes.base import (
     Capability,
+    CheckpointKind,
+    CheckpointNotFoundError,
     Command,
     CommandResult,
     FileEntry,
@@ -33,16 +42,42 @@ from envserver.runtimes.base import (
     Runtime,
     RuntimeUnavailableError,
     Sandbox,
+    SandboxCheckpoint,
     SandboxError,
     SandboxFileError,
     SandboxGoneError,
     SandboxInfo,
     SandboxSilentError,
     SandboxSpec,
+    SandboxState,
     Session,
     Usage,
 )
 from envserver_sdk.models import Outcome
+
+
+class Guest:
+    """What is inside: it outlives servers, and is copied by a checkpoint of processes."""
+
+    def __init__(self) -> None:
+        self.settled = self.greatest = 0
+        self.results: dict[tuple[int, int], asyncio.Future[Any]] = {}
+        self.value: Any = None
+        """What the policy's processes hold."""
+        self.ran: Counter[tuple[int, int]] = Counter()
+
+    async def once(self, name: tuple[int, int], work: Callable[[], Awaitable[Any]]) -> Any:
+        if name[0] <= self.settled:
+            raise SandboxGoneError(f"call {name} is forgotten")
+        if name not in self.results:
+            self.ran[name] += 1
+            self.results[name] = asyncio.ensure_future(work())
+        return await asyncio.shield(self.results[name])
+
+    def copy(self) -> Guest:
+        made = Guest()
+        made.settled, made.greatest, made.value = self.settled, self.greatest, copy.deepcopy(self.value)
+        return made
 
 
 class ScriptedSandbox(Sandbox):
@@ -56,11 +91,47 @@ class ScriptedSandbox(Sandbox):
         self.counted = Usage(cpu_s=0.0, memory_bytes=1000, memory_peak_bytes=2000, oom_kills=0, pids_denied=0)
         self.dead = False
         self.stopped = False
+        self.state = SandboxState.RUNNING
         self._runtime = runtime
+        self.guest = Guest()
+        self._made: ContextVar[list[int] | None] = ContextVar("made", default=None)
+
+    def reserve_series(self) -> int:
+        self.guest.greatest += 1
+        return self.guest.greatest
+
+    @contextlib.contextmanager
+    def series(self, number: int) -> Iterator[None]:
+        self.guest.greatest = max(self.guest.greatest, number)
+        token = self._made.set([number, 0])
+        try:
+            yield
+        finally:
+            self._made.reset(token)
+
+    def settle_series(self, number: int) -> None:
+        self.guest.settled = max(self.guest.settled, number)
+
+    @property
+    def settled_series(self) -> int:
+        return self.guest.settled
+
+    async def once(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """A call to the guest: it runs, unless one of its name has run or runs. It outlives its caller."""
+        self._check()
+        made = self._made.get()
+        if made is None:
+            return await work()
+        made[1] += 1
+        return await self.guest.once((made[0], made[1]), work)
+
+    def attach_session(self, name: str) -> Session:
+        raise SandboxError("a scripted sandbox has no programs")
 
     def _check(self) -> None:
         if self.dead or self.sandbox_id not in self._runtime.sandboxes:
             raise SandboxGoneError(f"{self.sandbox_id} has ended")
+        assert self.state is SandboxState.RUNNING, "called while it stands still"
 
     async def run(
         self,
@@ -122,17 +193,22 @@ class ScriptedSandbox(Sandbox):
 
 
 class ScriptedRuntime(Runtime):
-    """Sandboxes are entries of a dictionary. `fail_creates` and `fail_claims` make the next ones fail,
-    `hold` makes creates wait."""
+    """Sandboxes are entries of a dictionary. `fail_creates`, `fail_claims` and so on make the next ones fail,
+    `hold` makes creates wait. A server that dies leaves it as it is."""
 
     name = "scripted"
-    capabilities: frozenset[Capability] = frozenset()
+    capabilities = frozenset(
+        (Capability.PROCESS_CHECKPOINT, Capability.FILESYSTEM_CHECKPOINT, Capability.PAUSE, Capability.HIBERNATE)
+    )
 
     def __init__(self) -> None:
         self.sandboxes: dict[str, ScriptedSandbox] = {}
         self.counts: Counter[str] = Counter()
         self.fail_creates: list[Exception] = []
         self.fail_claims: list[Exception] = []
+        self.fail_checkpoints: list[Exception] = []
+        self.fail_restores: list[Exception] = []
+        self.stored: dict[str, tuple[SandboxCheckpoint, Guest, dict[str, bytes]]] = {}
         self.hold: asyncio.Event | None = None
         self.creating = asyncio.Event()
         self.available = True
@@ -165,9 +241,68 @@ class ScriptedRuntime(Runtime):
         if not self.available:
             raise RuntimeUnavailableError("the launcher does not answer")
         return [
-            SandboxInfo(s.sandbox_id, s.spec.image, s.spec.labels, s.created_at, s.created_at + s.spec.ttl_s, True)
+            SandboxInfo(s.sandbox_id, s.spec.image, s.spec.labels, s.created_at, s.created_at + s.spec.ttl_s, s.state)
             for s in self.sandboxes.values()
         ]
+
+    def _find(self, sandbox_id: str) -> ScriptedSandbox:
+        found = self.sandboxes.get(sandbox_id)
+        if found is None or found.dead:
+            raise SandboxGoneError(f"{sandbox_id} has ended")
+        return found
+
+    async def adopt(self, sandbox_id: str, spec: SandboxSpec) -> ScriptedSandbox:
+        self.counts["adopt"] += 1
+        found = self._find(sandbox_id)
+        adopted = ScriptedSandbox(self, sandbox_id, spec)
+        adopted.files, adopted.guest, adopted.counted = found.files, found.guest, found.counted
+        adopted.created_at, adopted.stopped = found.created_at, found.stopped
+        self.sandboxes[sandbox_id] = adopted
+        return adopted
+
+    async def pause(self, sandbox: Sandbox) -> None:
+        self.counts["pause"] += 1
+        self._find(sandbox.sandbox_id).state = SandboxState.PAUSED
+
+    async def resume(self, sandbox: Sandbox) -> None:
+        self.counts["resume"] += 1
+        self._find(sandbox.sandbox_id).state = SandboxState.RUNNING
+
+    async def hibernate(self, sandbox: Sandbox) -> None:
+        self.counts["hibernate"] += 1
+        if self.fail_checkpoints:
+            raise self.fail_checkpoints.pop(0)
+        self._find(sandbox.sandbox_id).state = SandboxState.HIBERNATED
+
+    async def checkpoint(self, sandbox: Sandbox, kind: CheckpointKind, labels: Mapping[str, str]) -> SandboxCheckpoint:
+        self.counts[f"checkpoint_{kind}"] += 1
+        if self.fail_checkpoints:
+            raise self.fail_checkpoints.pop(0)
+        found = self._find(sandbox.sandbox_id)
+        guest = found.guest.copy() if kind is CheckpointKind.PROCESS else Guest()
+        made = SandboxCheckpoint(
+            f"sc{next(self._ids)}", kind, found.spec.image, found.spec.limits, dict(labels), time.time(), 100, 1.5
+        )
+        self.stored[made.checkpoint_id] = (made, guest, dict(found.files))
+        return made
+
+    async def restore(self, checkpoint_id: str, spec: SandboxSpec) -> ScriptedSandbox:
+        self.counts["restore"] += 1
+        if self.fail_restores:
+            raise self.fail_restores.pop(0)
+        if checkpoint_id not in self.stored:
+            raise CheckpointNotFoundError(checkpoint_id)
+        _, guest, files = self.stored[checkpoint_id]
+        sandbox = await self.create(spec)
+        sandbox.guest, sandbox.files = guest.copy(), dict(files)
+        return sandbox
+
+    async def checkpoints(self) -> builtins.list[SandboxCheckpoint]:
+        return [made for made, _, _ in self.stored.values()]
+
+    async def delete_checkpoint(self, checkpoint_id: str) -> None:
+        self.counts["delete_checkpoint"] += 1
+        self.stored.pop(checkpoint_id, None)
 
     async def destroy(self, sandbox_id: str) -> None:
         self.counts["destroy"] += 1
@@ -254,14 +389,39 @@ class ScriptedEnvironment(Environment):
             raise RuntimeError("/secret/path in a defect")
         assert isinstance(sandbox, ScriptedSandbox)
         self.sandbox = sandbox
+        self.taken = 0
+        sandbox.guest.value = seed
         return {"prompt": task.prompt}, {"greeting": "hello"}
+
+    def snapshot(self) -> JsonObject:
+        return {"taken": self.taken}
+
+    def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
+        assert isinstance(sandbox, ScriptedSandbox)
+        self.sandbox, self.taken = sandbox, state["taken"]
 
     async def step(self, action: Any, context: StepContext) -> Transition:
         if not isinstance(action, dict) or not hasattr(self, f"do_{action.get('type')}"):
             return Transition({"error": "unknown action"}, outcome=Outcome.FORMAT_ERROR)
-        GATES.counts["steps"] += 1
-        transition: Transition = await getattr(self, f"do_{action['type']}")(action, context)
+        self.taken += 1
+
+        async def act() -> Transition:
+            GATES.counts["steps"] += 1
+            done: Transition = await getattr(self, f"do_{action['type']}")(action, context)
+            return done
+
+        transition: Transition = await self.sandbox.once(act)
         return transition
+
+    async def do_set(self, action: JsonObject, context: StepContext) -> Transition:
+        self.sandbox.guest.value = action["value"]
+        return Transition({"was": action["value"], "taken": self.taken})
+
+    async def do_get(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({"value": self.sandbox.guest.value, "taken": self.taken})
+
+    async def do_random(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({"value": secrets.token_hex(8)})
 
     async def do_echo(self, action: JsonObject, context: StepContext) -> Transition:
         return Transition({"value": action.get("value"), "timeout_s": context.timeout_s})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from envserver.episodes.idempotency import IdempotencyStore
+from envserver.episodes.idempotency import IdempotencyStore, Name, Reply
+from envserver.episodes.journal.journal import Journal
 from envserver_sdk.errors import IdempotencyMismatch, InfraError, InvalidRequest, Overloaded
 from tests.unit.episodes.helpers import until
 
@@ -19,21 +21,28 @@ class Work:
         self.go = asyncio.Event()
         self.error: Exception | None = None
 
-    async def __call__(self) -> bytes:
+    async def __call__(self, _: str | None) -> Reply:
         self.runs += 1
         await self.go.wait()
         if self.error is not None:
             raise self.error
-        return b"answer %d" % self.runs
+        return Reply(b"answer %d" % self.runs)
 
 
 async def run(store: IdempotencyStore, key: str, work: Work, body: bytes = b"x") -> bytes:
-    return await store.run("create", key, body, work, len)
+    return (await store.run(Name("default", "create", key), body, work)).body
 
 
 @pytest.fixture
-def store() -> IdempotencyStore:
-    return IdempotencyStore(3, 1000, 60.0)
+async def journal() -> AsyncIterator[Journal]:
+    made = await asyncio.to_thread(Journal.open, None)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def store(journal: Journal) -> IdempotencyStore:
+    return IdempotencyStore(journal, 3, 1000, 60.0)
 
 
 async def test_repetitions_attach_to_the_running_call_and_then_get_its_answer(store: IdempotencyStore) -> None:
@@ -62,7 +71,7 @@ async def test_another_body_is_a_mismatch_and_another_scope_is_another_call(stor
     await run(store, "k", work)
     with pytest.raises(IdempotencyMismatch):
         await run(store, "k", work, b"y")
-    assert await store.run("close", "k", b"y", work, len) == b"answer 2"
+    assert (await store.run(Name("default", "close", "k"), b"y", work)).body == b"answer 2"
 
 
 async def test_a_failed_call_is_forgotten_so_that_it_can_be_tried_again(store: IdempotencyStore) -> None:
@@ -88,14 +97,14 @@ async def test_the_oldest_answers_go_first_and_running_calls_never(store: Idempo
     assert await waiting == b"answer 1"
 
 
-async def test_bytes_and_age_are_bounded() -> None:
+async def test_bytes_and_age_are_bounded(journal: Journal) -> None:
     work = Work()
     work.go.set()
-    small = IdempotencyStore(100, 20, 60.0)
+    small = IdempotencyStore(journal, 100, 20, 60.0)
     for key in ("a", "b", "c", "d"):
         await run(small, key, work)
     assert await run(small, "a", work) == b"answer 5"
-    aged = IdempotencyStore(100, 1000, 0.0)
+    aged = IdempotencyStore(journal, 100, 1000, 0.0)
     await run(aged, "a", work)
     await run(aged, "b", work)
     assert await run(aged, "a", work) == b"answer 8"

@@ -91,7 +91,7 @@ async def test_a_dead_warm_sandbox_is_never_handed_out(make_manager: MakeManager
     dead = warm(runtime)[0]
     dead.dead = True
     episode = await begin(manager)
-    assert episode.sandbox() is not dead
+    assert await episode.sandbox() is not dead
     await until(lambda: dead.sandbox_id not in runtime.sandboxes)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from environments.tasks import GraderSpec, Task
 from envserver.episodes.manager import merge_limits
-from envserver.episodes.world import Plan
+from envserver.episodes.plan import Plan
 from envserver.runtimes.base import GIB, MIB, Limits
 from envserver_sdk.errors import InvalidRequest
 from envserver_sdk.models import LimitsRequest
@@ -55,7 +55,7 @@ def test_an_episode_never_gets_more_than_its_task_allows(task: dict[str, int], a
 
 def plan(**settings: Any) -> Plan:
     task = Task("a", "prompt", GraderSpec("scripted"), **settings)
-    return Plan("ep_1", "scripted", ScriptedEnvironment, "letters", task, Limits(), 60.0)
+    return Plan("ep_1", "scripted", ScriptedEnvironment, "letters", task, Limits(), 60.0, 60.0, 60.0)
 
 
 def test_a_tasks_times_and_steps_are_the_episodes() -> None:
