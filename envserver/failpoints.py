@@ -48,6 +48,11 @@ FAILPOINTS: frozenset[str] = frozenset(
         "launcher.wake.restored",
         "launcher.wake.recorded",
         "launcher.wake.forgotten",
+        "journal.batch_begun",
+        "journal.payload_written",
+        "journal.committed_before_answer",
+        "journal.checkpointed",
+        "journal.sweep_slice",
     }
 )
 """Every name that is hit somewhere."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from envserver import failpoints
 from envserver.episodes.journal.faults import translate
 from envserver.episodes.journal.payloads import PayloadFiles
 from envserver.episodes.journal.writer import Answer, settle
@@ -116,7 +117,8 @@ class Checkpointer:
         while self._queue.get():
             try:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            except sqlite3.Error as error:  # the log keeps everything; the next one tries again
+                failpoints.hit("journal.checkpointed")
+            except (sqlite3.Error, OSError) as error:  # the log keeps everything; the next one tries again
                 log.warning("journal_not_checkpointed", error=str(error))
             self._busy = False
 

@@ -24,6 +24,10 @@ def check_log(directory: Path) -> wal.Log:
     found = wal.examine(path)
     _check_presence(directory, found)
     if found.tail_bytes:
+        if wal.was_copied(path, found, directory / DATABASE):
+            raise JournalCorruptError(
+                f"{path} is damaged ({found.what}), where it had been copied into the database: {MOVE_AWAY}"
+            )
         log.error("journal_tail_cut", path=str(path), bytes=found.tail_bytes, at=found.committed_bytes, what=found.what)
         wal.cut_tail(path, found)
     return found

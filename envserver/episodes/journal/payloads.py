@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from envserver import failpoints
 from envserver.episodes.journal.sealing import DamageError, digest_of
 
 FOLDER = "payloads"
@@ -46,6 +47,7 @@ class PayloadFiles:
             raise
         self._unsynced.add(digest)
         self._uncommitted.append(digest)
+        failpoints.hit("journal.payload_written")
 
     def settle(self, *, committed: bool) -> None:
         """The transaction ended that files were written in."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
+from envserver import failpoints
 from envserver.episodes.journal.settings import JournalSettings
 from envserver.episodes.journal.store import Reads, Writes
 
@@ -166,6 +167,7 @@ def remove_slice(writes: Writes, episode_id: str, rows: int) -> bool:
     for table in ("steps", "checkpoints", "generations"):
         statement = f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE episode_id = ? LIMIT ?)"
         if writes.connection.execute(statement, (episode_id, rows)).rowcount:
+            failpoints.hit("journal.sweep_slice")
             return True
     writes.connection.execute("DELETE FROM removals WHERE episode_id = ?", (episode_id,))
     return False

@@ -77,6 +77,26 @@ def examine(path: Path) -> Log:
         return Log()
 
 
+def was_copied(path: Path, log: Log, database: Path) -> bool:
+    """Whether the database has a page from behind the last whole commit.
+
+    A checkpoint then copied commits that the log has lost since, and what is left of the log would put older pages
+    beside newer ones. No loss of power does that, since a checkpoint syncs the log first. Raises: OSError.
+    """
+    with path.open("rb") as file, database.open("rb") as pages:
+        header = _read_header(file.read(HEADER_BYTES))
+        if header is None:
+            return False
+        before = dict(_frames(file, header, HEADER_BYTES, log.committed_bytes))
+        for page, offset in _frames(file, header, log.committed_bytes, log.committed_bytes + log.tail_bytes):
+            if page in before:
+                now = _read_at(pages, (page - 1) * header.page_bytes, header.page_bytes)
+                lost, kept = (_read_at(file, place, header.page_bytes) for place in (offset, before[page]))
+                if now == lost != kept:
+                    return True
+    return False
+
+
 def cut_tail(path: Path, log: Log) -> None:
     """Leave the log as long as its last whole commit. Raises: OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -136,12 +156,24 @@ def _walk(file: BinaryIO, header: _Header) -> Iterator[tuple[int, bool]]:
         yield end, pages_after != 0
 
 
+def _frames(file: BinaryIO, header: _Header, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The number of each frame's page, and where its content begins."""
+    for offset in range(start, end, header.frame_bytes):
+        found = _read_at(file, offset, FRAME_HEADER_BYTES)
+        if len(found) == FRAME_HEADER_BYTES:
+            yield int.from_bytes(found[:4], "big"), offset + FRAME_HEADER_BYTES
+
+
+def _read_at(file: BinaryIO, offset: int, size_bytes: int) -> bytes:
+    file.seek(offset)
+    return file.read(size_bytes)
+
+
 def _find_tail(file: BinaryIO, header: _Header, start: int, size_bytes: int) -> int:
     """The end of the last frame behind `start` that was written under the current salts, or `start`."""
     end = start
     for offset in range(start, size_bytes, header.frame_bytes):
-        file.seek(offset + 8)
-        salts = file.read(SALT_BYTES)
+        salts = _read_at(file, offset + 8, SALT_BYTES)
         # One salt alone is a frame of now with a damaged salt: an older frame has neither.
         current = salts[:4] == header.salts[:4] or salts[4:] == header.salts[4:]
         if current or len(salts) < SALT_BYTES:  # too short to tell: nothing older ends so, see connections.py

@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from envserver import failpoints
 from envserver.episodes.journal.faults import is_shared, translate
 from envserver.episodes.journal.store import Writes
 from envserver.logs import get_logger
@@ -122,8 +123,10 @@ class Writer:
     def _commit_together(self, entries: list[Entry]) -> list[Answer]:
         execute, writes = self._connection.execute, self._writes
         execute("BEGIN IMMEDIATE")
+        failpoints.hit("journal.batch_begun")
         answers = [Answer(entry.future, entry.run(writes)) for entry in entries]
         execute("COMMIT")
+        failpoints.hit("journal.committed_before_answer")
         self._settle_payloads(committed=True)
         return answers
 

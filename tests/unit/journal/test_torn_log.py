@@ -6,12 +6,13 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from envserver.episodes.journal import wal
+from envserver.episodes.journal import Journal, JournalCorruptError, wal
 from tests.unit.journal import rows
 from tests.unit.journal.images import opened, picture
 
@@ -120,6 +121,24 @@ async def test_a_damaged_header_leaves_the_database_alone(image: Image, tmp_path
         assert journal.report.cut_bytes == len(log)
         assert "header" in (journal.report.cut_what or "")
         assert await journal.open_episodes() == [rows.episode()]
+
+
+async def test_damage_in_what_was_copied_already_is_refused(tmp_path: Path) -> None:
+    """The rest of the log would put older pages beside newer ones."""
+    async with opened(tmp_path / "live") as journal:
+        await journal.add_episodes([rows.episode()])
+        for index in range(1, 20):
+            await journal.intend_step(rows.step(index=index, action=bytes(3000)))
+        with closing(sqlite3.connect(tmp_path / "live" / "journal.db")) as connection:
+            assert connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0] == 0
+        directory = await asyncio.to_thread(picture, tmp_path / "live", tmp_path / "picture")
+    path = directory / "journal.db-wal"
+    log = bytearray(path.read_bytes())
+    log[len(log) // 2] ^= 1
+    path.write_bytes(log)
+    with pytest.raises(JournalCorruptError, match="where it had been copied into the database"):
+        await asyncio.to_thread(Journal.open, directory)
+    assert path.read_bytes() == log
 
 
 def _agrees(image: Image, directory: Path, places: Iterator[int] | range) -> None:
