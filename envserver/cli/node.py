@@ -62,6 +62,9 @@ def launcher(
         str | None, typer.Option(envvar="ENVSERVER_OCI_RUNTIME", help="Of the Engine's: runc, crun, runsc, kata.")
     ] = None,
     layers_gib: Annotated[float, typer.Option(envvar="ENVSERVER_LAYERS_GIB", help="Disk for writable layers.")] = 16,
+    hibernate_s: Annotated[
+        float, typer.Option(envvar="ENVSERVER_HIBERNATE_S", help="To put episodes on disk in, when asked to stop.")
+    ] = 20,
     supervised: Annotated[bool, typer.Option(help="Start again whatever ends it; for PID 1.")] = False,
 ) -> None:
     """Run the privileged half of a node."""
@@ -84,6 +87,7 @@ def launcher(
             server_uid=server_uid,
             server_gid=server_gid,
             layers_bytes=int(layers_gib * GIB),
+            hibernate_s=hibernate_s,
         )
     )
 

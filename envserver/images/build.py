@@ -55,7 +55,8 @@ def _folder(name: str) -> dict[str, str]:
 
 
 _NODE_SOURCES = ("requirements.txt", "pyproject.toml", "envserver", "environments", "sdk")
-_NODE_CONTEXT = {"Dockerfile": "images/node/Dockerfile", **{path: path for path in _NODE_SOURCES}}
+_NODE_FILES = {"Dockerfile": "images/node/Dockerfile", "passcred.c": "images/node/passcred.c"}
+_NODE_CONTEXT = {**_NODE_FILES, **{path: path for path in _NODE_SOURCES}}
 
 IMAGES = (
     Image("base", _folder("base")),

@@ -161,7 +161,7 @@ def _enable_quota(root: Path) -> None:
 def create_subvolume(root: Path, name: str, limit_bytes: int) -> Path:
     """A new, empty subvolume that holds at most `limit_bytes`."""
     _create(root, name)
-    return _limited(root, name, limit_bytes)
+    return limit(root, name, limit_bytes)
 
 
 def make_subvolume(root: Path, name: str) -> int:
@@ -218,7 +218,7 @@ def snapshot_subvolume(source: Path, root: Path, name: str, limit_bytes: int) ->
         _ioctl(root, _IOC_SNAP_CREATE_V2, bytearray(struct.pack("=qQQ32s4040s", fd, 0, 0, b"", name.encode())))
     finally:
         os.close(fd)
-    return _limited(root, name, limit_bytes)
+    return limit(root, name, limit_bytes)
 
 
 def destroy_subvolume(root: Path, name: str) -> None:
@@ -231,12 +231,12 @@ def sync(root: Path) -> None:
     _ioctl(root, _IOC_SYNC, bytearray(8))
 
 
-def _limited(root: Path, name: str, limit_bytes: int) -> Path:
+def limit(root: Path, name: str, limit_bytes: int) -> Path:
     """Limit a new subvolume, or leave none."""
     # qgroup id 0 means the subvolume that the ioctl is called on.
-    limit = struct.pack("=QQQQQQ", 0, _LIMIT_MAX_REFERENCED, limit_bytes, 0, 0, 0)
+    argument = struct.pack("=QQQQQQ", 0, _LIMIT_MAX_REFERENCED, limit_bytes, 0, 0, 0)
     try:
-        _ioctl(root / name, _IOC_QGROUP_LIMIT, bytearray(limit))
+        _ioctl(root / name, _IOC_QGROUP_LIMIT, bytearray(argument))
     except BaseException:
         destroy_subvolume(root, name)
         raise

@@ -245,16 +245,6 @@ def hand_over_peak(path: str, uid: int, root: Path = ROOT) -> None:
     os.chown(file, uid, -1)
 
 
-@contextlib.contextmanager
-def frozen(path: str, root: Path = ROOT, patience_s: float = 5.0) -> Iterator[None]:
-    """Hold every process of a group still. Raises: TimeoutError."""
-    freeze(path, root, patience_s)
-    try:
-        yield
-    finally:
-        thaw(path, root)
-
-
 def freeze(path: str, root: Path = ROOT, patience_s: float = 5.0) -> None:
     """Hold every process of a group still until `thaw`. Raises: TimeoutError, and then holds none."""
     control, freeze, _ = _freezer(path, root)

@@ -6,16 +6,56 @@ is waited for after that.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
+from pathlib import Path
 
 from envserver import failpoints
 from envserver.launcher import btrfs, cgroups, criu, store
+from envserver.launcher.processes import is_stopped
 from envserver.launcher.records import SandboxRecord, SandboxRequest
 from envserver.launcher.sandboxes import DiskReserveError, SandboxMaker, layer_copy
 from envserver.launcher.store import CheckpointRecord, CheckpointStore
 
 PROCESS, FILESYSTEM = "process", "filesystem"
+
+
+def hold_still(sandbox: SandboxRecord) -> None:
+    """Freeze a sandbox so that it can be saved; `cgroups.thaw` lets it go on.
+
+    A process that was stopped by a signal, and then frozen, cannot be taken hold of: the kernel waits for it to move.
+    So these are continued and stopped anew meanwhile, and come to that, and no step further, when they may move.
+    """
+    stopped = [pid for pid in cgroups.processes(sandbox.cgroup) if is_stopped(pid)]
+    cgroups.freeze(sandbox.cgroup)
+    for pid in stopped:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGSTOP)
+
+
+def save(maker: SandboxMaker, sandbox: SandboxRecord, layer: str, images: Path | None) -> None:
+    """Snapshot a sandbox that stands still, its processes too where there is a directory for their images.
+
+    Raises: NotDumpableError, OSError; there is no snapshot then.
+    """
+    layers = maker.paths.layers
+    source, copy = layers / sandbox.sandbox_id, layers / layer
+    try:
+        if images is not None:
+            criu.dump(maker.crun, sandbox.sandbox_id, images, source, copy)
+            failpoints.hit("launcher.checkpoint.dumped")
+        if copy.exists():
+            btrfs.limit(layers, layer, sandbox.disk_bytes)
+        else:
+            btrfs.snapshot_subvolume(source, layers, layer, sandbox.disk_bytes)
+    except BaseException:
+        if copy.exists():
+            btrfs.destroy_subvolume(layers, layer)
+        raise
+    failpoints.hit("launcher.checkpoint.snapshotted")
 
 
 class Checkpoints:
@@ -40,13 +80,11 @@ class Checkpoints:
         images, layer = self._store.images(checkpoint_id), self._store.layer(checkpoint_id)
         failpoints.hit("launcher.checkpoint.begun")
         began = time.monotonic()
-        with cgroups.frozen(sandbox.cgroup):
-            if kind == PROCESS:
-                criu.dump(self._maker.crun, sandbox.sandbox_id, images)
-                failpoints.hit("launcher.checkpoint.dumped")
-            source = self._layers / sandbox.sandbox_id
-            btrfs.snapshot_subvolume(source, self._layers, layer, sandbox.disk_bytes)
-            failpoints.hit("launcher.checkpoint.snapshotted")
+        try:
+            hold_still(sandbox)
+            save(self._maker, sandbox, layer, images if kind == PROCESS else None)
+        finally:
+            cgroups.thaw(sandbox.cgroup)
         pause_ms = (time.monotonic() - began) * 1000
         btrfs.sync(self._layers)
         store.sync_files(images)

@@ -2,26 +2,25 @@
 
 CRIU saves the user namespace's map and would restore it as it was; each restored sandbox gets a uid range of its own by
 having that one record rewritten. The other images are linked, not copied, into each restore.
+
+Flags, the same on both sides: file locks are saved (nobody outside holds one on a sandbox's files), and TCP connections
+stay established, which are between a sandbox's own processes, for it has loopback alone. What else CRIU is told is in
+`criu_setup.py`. Not told to it: `ext-unix-sk` and `shell-job`, so that what leads out of the sandbox makes a dump fail.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from envserver import failpoints
-from envserver.launcher import idmap
-from envserver.launcher.crun import Crun, SandboxFailedError
+from envserver.launcher import criu_images, criu_log, criu_setup, idmap
+from envserver.launcher.crun import Crun, SandboxFailedError, SandboxStuckError
 from envserver.launcher.paths import Paths
 
-_CRIU_MAGICS = struct.Struct("<II")
-_USERNS_MAGIC = 0x55474906
-_IMG_COMMON_MAGIC = 0x54564319
 _FLAGS = ("--file-locks", "--tcp-established")
 
 
@@ -29,12 +28,35 @@ class NotDumpableError(Exception):
     """CRIU cannot save what the sandbox's processes hold; the message says which process and what."""
 
 
-def dump(crun: Crun, sandbox_id: str, images: Path) -> None:
-    """Save all processes, which live on. Raises: NotDumpableError, OSError."""
+def dump(crun: Crun, sandbox_id: str, images: Path, layer: Path, copy: Path) -> None:
+    """Save all processes of a sandbox that stands still, and snapshot its layer. Raises: NotDumpableError, OSError."""
+    _dump(crun, sandbox_id, images)
+    if (reason := criu_images.unrestorable(images)) is not None:
+        raise NotDumpableError(reason)
+    if criu_images.links_in_layer(images):
+        # CRIU takes these names away as it ends, and does not find them in a later snapshot.
+        _empty(images)
+        with criu_setup.snapshotting(images, layer, copy) as environment:
+            _dump(crun, sandbox_id, images, environment)
+
+
+def _dump(crun: Crun, sandbox_id: str, images: Path, environment: dict[str, str] | None = None) -> None:
+    arguments = ("checkpoint", "--leave-running", *_FLAGS, "--image-path", str(images), sandbox_id)
     try:
-        crun("checkpoint", "--leave-running", *_FLAGS, "--image-path", str(images), sandbox_id)
-    except SandboxFailedError as error:
-        raise NotDumpableError(f"{error}; {_criu_errors(images / 'dump.log')}") from error
+        crun(*arguments, environment=environment)
+    except SandboxStuckError as error:
+        raise NotDumpableError(f"CRIU does not come to an end: {criu_log.explain(images / 'dump.log')}") from error
+    except SandboxFailedError:
+        _empty(images)
+        try:  # once more, for a log that tells which descriptor it was
+            crun(*arguments, environment=environment, debug=True)
+        except SandboxFailedError as error:
+            raise NotDumpableError(criu_log.explain(images / "dump.log")) from error
+
+
+def _empty(images: Path) -> None:
+    shutil.rmtree(images)
+    images.mkdir()
 
 
 def starter(crun: Crun, paths: Paths, images: Path) -> Callable[[str, int], None]:
@@ -57,7 +79,7 @@ def _linked(images: Path, directory: Path, index: int) -> Iterator[Path]:
         os.chown(directory, idmap.range_start(index), 0)
         for file in images.iterdir():
             if file.name.startswith("userns-"):
-                (directory / file.name).write_bytes(userns_image(idmap.range_start(index)))
+                (directory / file.name).write_bytes(criu_images.userns(idmap.range_start(index)))
             else:
                 os.link(file, directory / file.name)
         yield directory
@@ -74,28 +96,4 @@ def _restore(crun: Crun, bundle: Path, sandbox_id: str, images: Path) -> None:
             "--work-path", str(work), "--pid-file", str(bundle / "pid"), sandbox_id,
         )  # fmt: skip
     except SandboxFailedError as error:
-        raise SandboxFailedError(f"{error}; {_criu_errors(work / 'restore.log')}") from error
-
-
-def _criu_errors(log: Path) -> str:
-    try:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if re.search("Error", line)]
-    except FileNotFoundError:
-        return "CRIU wrote no log"
-    return "CRIU: " + "; ".join(lines[:5])
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def userns_image(host_start: int) -> bytes:
-    """CRIU's `userns` image for one range: userns.proto, two lists of {first, lower_first, count}."""
-    extent = b"\x08\x00" + b"\x10" + _varint(host_start) + b"\x18" + _varint(idmap.RANGE_SIZE)
-    entry = b"".join(bytes([tag, len(extent)]) + extent for tag in (0x0A, 0x12))
-    return _CRIU_MAGICS.pack(_IMG_COMMON_MAGIC, _USERNS_MAGIC) + struct.pack("<I", len(entry)) + entry
+        raise SandboxFailedError(f"{error}; {criu_log.explain(work / 'restore.log')}") from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from envserver.launcher.processes import kill_and_wait, kill_process_group, wait_for_end
@@ -18,22 +21,31 @@ class SandboxFailedError(Exception):
     """crun, CRIU or the kernel refused; the message says what."""
 
 
+class SandboxStuckError(SandboxFailedError):
+    """It took too long, and was killed."""
+
+
 class Crun:
-    """crun with its state in `root`, and what it logs in `errors`."""
+    """crun with its state in `root`, and what it logs in `errors`; `environment` is its own and its CRIU's."""
 
-    def __init__(self, root: Path, errors: Path) -> None:
+    def __init__(self, root: Path, errors: Path, environment: Mapping[str, str] | None = None) -> None:
         self.root, self._errors = root, errors
+        self._environment = dict(os.environ if environment is None else environment)
 
-    def __call__(self, *arguments: str) -> None:
+    def __call__(self, *arguments: str, environment: Mapping[str, str] | None = None, debug: bool = False) -> None:
         """Run it; it inherits nothing to write to, since the container would keep that open.
 
+        `environment` is added to its own; `debug` has CRIU log all that it does.
         Raises: SandboxFailedError with what it logged. Nothing of it runs any more then.
         """
         errors = self._errors / str(threading.get_native_id())
         errors.unlink(missing_ok=True)
-        command = [*self._command(), "--cgroup-manager", "cgroupfs", "--log", str(errors), *arguments]
+        options = ["--cgroup-manager", "cgroupfs", "--log", str(errors), *(["--debug"] if debug else [])]
+        command, variables = [*self._command(), *options, *arguments], {**self._environment, **(environment or {})}
         null = subprocess.DEVNULL
-        with subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True) as process:
+        with subprocess.Popen(
+            command, stdin=null, stdout=null, stderr=null, start_new_session=True, env=variables
+        ) as process:
             status = None
             try:
                 if wait_for_end(process.pid, TIMEOUT_S):
@@ -44,7 +56,8 @@ class Crun:
             status = process.wait()
         if status != 0:
             message = errors.read_text(errors="replace")[-2000:].strip() if errors.exists() else "no message"
-            raise SandboxFailedError(f"crun {arguments[0]}: status {status}: {message}")
+            kind = SandboxStuckError if status == -signal.SIGKILL else SandboxFailedError
+            raise kind(f"crun {arguments[0]}: status {status}: {message}")
 
     def _command(self) -> list[str]:
         return ["crun", "--root", str(self.root)]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from envserver import failpoints
 from envserver.launcher import btrfs, cgroups, criu, store
+from envserver.launcher.checkpoints import hold_still, save
 from envserver.launcher.deadlines import Deadline
 from envserver.launcher.records import SandboxRecord, SandboxRequest, is_running, sync_directory, write_whole
 from envserver.launcher.sandboxes import SandboxMaker, UnknownSandboxError, layer_copy
@@ -54,11 +55,11 @@ class Hibernation:
         with self._maker.busy.held(sandbox_id):
             sandbox = self._maker.running(sandbox_id)
             self._check_room(sandbox, "process")
-            cgroups.freeze(sandbox.cgroup)
             with contextlib.ExitStack() as undo:
                 undo.callback(cgroups.thaw, sandbox.cgroup)
+                hold_still(sandbox)
                 self._save(sandbox, undo, sync=sync)
-                undo.pop_all()
+                undo.pop_all()  # it stands still until it is killed
             failpoints.hit("launcher.hibernate.recorded")
             self._maker.end(sandbox_id)
             failpoints.hit("launcher.hibernate.killed")
@@ -68,9 +69,8 @@ class Hibernation:
         directory.mkdir(mode=0o700)
         undo.callback(shutil.rmtree, directory, ignore_errors=True)
         (directory / "images").mkdir()
-        criu.dump(self._maker.crun, sandbox.sandbox_id, directory / "images")
         layer = f"{_LAYER_PREFIX}{sandbox.sandbox_id}"
-        btrfs.snapshot_subvolume(layers / sandbox.sandbox_id, layers, layer, sandbox.disk_bytes)
+        save(self._maker, sandbox, layer, directory / "images")
         undo.callback(btrfs.destroy_subvolume, layers, layer)
         failpoints.hit("launcher.hibernate.dumped")
         if sync:

@@ -56,6 +56,14 @@ def _live_members(group: int) -> Iterator[int]:
                 yield int(entry.name)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped it."""
+    try:
+        return _stat_fields(pid)[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def started_ticks(pid: int) -> int:
     """Start time of a process. Raises: FileNotFoundError, ProcessLookupError."""
     return int(_stat_fields(pid)[19])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from envserver import failpoints
-from envserver.launcher import btrfs, bundle, cgroups, idmap
+from envserver.launcher import btrfs, bundle, cgroups, criu_setup, idmap
 from envserver.launcher.assembly import Assembly
 from envserver.launcher.crun import Crun, SandboxFailedError
 from envserver.launcher.deadlines import Deadline
@@ -57,7 +57,7 @@ class SandboxMaker:
     ) -> None:
         self.node, self.paths, self.images = node, paths, images
         self._server_uid, self._reserve_bytes = server_uid, reserve_bytes
-        self.crun = Crun(paths.crun, paths.work / "errors")
+        self.crun = Crun(paths.crun, paths.work / "errors", criu_setup.prepare(paths.work / "criu"))
         self.assembly = Assembly(paths, server_gid)
         self.busy = KeyedLocks()
         """Held by whoever changes what a sandbox is doing."""

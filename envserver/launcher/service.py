@@ -21,6 +21,7 @@ from envserver.launcher.crun import SandboxFailedError
 from envserver.launcher.deadlines import Deadline
 from envserver.launcher.docker.engine import Engine
 from envserver.launcher.docker.sandboxes import DockerMaker, DockerPaths
+from envserver.launcher.ending import hibernate_episodes
 from envserver.launcher.images import ImageStore
 from envserver.launcher.operations import LIGHT, MAKING, Operations, refusal
 from envserver.launcher.paths import Paths
@@ -109,15 +110,22 @@ class Service:
             self._listener.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
-        """End every sandbox and undo what `node.prepare` did outside: the container is going away."""
+        """Hibernate episodes, end other sandboxes, undo what `node.prepare` did outside: the container is going away."""
         for _ in range(self._config.concurrency):
             self._heavy.acquire()  # what is under way ends first, and nothing new begins
         self._adopt_from_engine()
+        saved = hibernate_episodes(
+            self._maker,
+            self._operations.hibernation,
+            self._maker.paths,
+            budget_s=self._config.hibernate_s,
+            at_once=self._config.concurrency,
+        )
         ids = [record.sandbox_id for maker in (self._maker, self._docker) for record in maker.records()]
         with ThreadPoolExecutor(self._config.concurrency) as pool:
             list(pool.map(self._operations.destroy, ids))
         node.release(self._config)
-        log.info("node ended: sandboxes=%d", len(ids))
+        log.info("node ended: hibernated=%d destroyed=%d", saved, len(ids))
 
     def _sandboxes(self) -> Iterator[tuple[str, Deadline]]:
         for part in (self._maker, self._operations.hibernation, self._docker):

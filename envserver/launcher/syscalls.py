@@ -13,7 +13,7 @@ from pathlib import Path
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
-SYS_OPEN_TREE, SYS_MOVE_MOUNT, SYS_MOUNT_SETATTR = 428, 429, 442
+SYS_OPEN_TREE, SYS_MOVE_MOUNT, SYS_PIDFD_GETFD, SYS_MOUNT_SETATTR = 428, 429, 438, 442
 
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
@@ -64,6 +64,11 @@ def start_writing(fd: int) -> None:
     """sync_file_range(2) of a whole file, without waiting: its blocks get their places and are on their way."""
     zero = ctypes.c_int64(0)
     _check(_libc.sync_file_range(fd, zero, zero, _SYNC_FILE_RANGE_WRITE), "sync_file_range")
+
+
+def pidfd_getfd(pidfd: int, descriptor: int) -> int:
+    """pidfd_getfd(2): a duplicate of another process's descriptor, closed on exec."""
+    return _check(_libc.syscall(SYS_PIDFD_GETFD, pidfd, descriptor, 0), "pidfd_getfd")
 
 
 def sync_file_system(path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envserver.launcher import criu, idmap
+from envserver.launcher import criu_images, idmap
 
 
 def test_ranges_do_not_overlap_and_stay_clear_of_the_host_s_users() -> None:
@@ -107,12 +107,12 @@ def _extents(image: bytes) -> list[dict[int, int]]:
 
 
 def test_the_map_of_the_first_range_is_byte_for_byte_what_criu_wrote() -> None:
-    assert criu.userns_image(idmap.range_start(0)) == CRIU_WROTE
+    assert criu_images.userns(idmap.range_start(0)) == CRIU_WROTE
 
 
 @given(st.integers(min_value=0, max_value=idmap.RANGE_COUNT - 1))
 def test_every_range_can_be_named_without_moving_a_byte(index: int) -> None:
-    image = criu.userns_image(idmap.range_start(index))
+    image = criu_images.userns(idmap.range_start(index))
     assert len(image) == len(CRIU_WROTE)
     expected = {1: 0, 2: idmap.range_start(index), 3: idmap.RANGE_SIZE}
     assert _extents(image) == [expected, expected]
