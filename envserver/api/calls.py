@@ -267,7 +267,7 @@ class Calls:
 
     async def get(self, episode_id: str) -> Reply:
         self.may(Scope.READ)
-        return Reply(encode(self.own(episode_id).info()))
+        return Reply(encode(self.own(episode_id).observed()))
 
     async def list(
         self,

@@ -99,7 +99,9 @@ _MODELS: tuple[type[BaseModel], ...] = (
     models.CreateEpisode, models.EpisodeStarted, models.EpisodeList, models.EpisodeInfo, models.ResetEpisode,
     models.GradeResult, models.FileInfo, models.EnvironmentList, models.EnvironmentInfo, models.TaskList,
     models.Health, models.StepRequest, models.StepResult, models.StepPending, models.BatchStep,
-    models.BatchStepResult,
+    models.BatchStepResult, models.CreateCheckpoint, models.CheckpointInfo, models.CheckpointList,
+    models.ForkCheckpoint, models.EpisodesStarted, models.RestoreEpisode, models.CreateGroup, models.GroupStarted,
+    models.GroupInfo,
 )  # fmt: skip
 
 
@@ -108,6 +110,12 @@ _ON_EPISODE = ("forbidden", "not_found", "episode_closed", "episode_lost", "infr
 _WITH_BODY = ("invalid_request", "request_timeout", "payload_too_large", "unsupported_media_type")
 _ON_STEP = ("stale_generation", "idempotency_mismatch", "wrong_step_index", "episode_ended", "episode_not_live")
 _TO_BEGIN = ("idempotency_mismatch", "overloaded", "quota_exceeded", "shutting_down", "infra_error")
+
+_BETWEEN_STEPS = (
+    *_ON_EPISODE, "invalid_request", "idempotency_mismatch", "stale_generation", "episode_ended", "episode_not_live",
+    "checkpoint_failed", "not_supported", "overloaded", "shutting_down",
+)  # fmt: skip
+_ON_CHECKPOINT = ("forbidden", "not_found", "invalid_request", "infra_error")
 
 _PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "create": (*_WITH_BODY, *_TO_BEGIN, "forbidden", "not_found", "episode_closed"),
@@ -126,6 +134,21 @@ _PROBLEMS_OF: dict[str, tuple[str, ...]] = {
         *_ON_EPISODE, *_WITH_BODY, "file_error", "idempotency_mismatch", "episode_ended", "episode_not_live",
         "overloaded",
     ),
+    "pause": _BETWEEN_STEPS,
+    "resume": _BETWEEN_STEPS,
+    "hibernate": _BETWEEN_STEPS,
+    "checkpoint": (*_BETWEEN_STEPS, *_WITH_BODY),
+    "restore": (*_ON_EPISODE, *_WITH_BODY, *_TO_BEGIN, "episode_not_live"),
+    "checkpoints": _ON_CHECKPOINT,
+    "get_checkpoint": _ON_CHECKPOINT,
+    "delete_checkpoint": (*_ON_CHECKPOINT, "idempotency_mismatch", "overloaded"),
+    "fork": (*_ON_CHECKPOINT, *_WITH_BODY, *_TO_BEGIN, "episode_closed"),
+    "create_group": (
+        *_WITH_BODY, *_TO_BEGIN, *_ON_EPISODE, "checkpoint_failed", "not_supported", "episode_ended",
+        "episode_not_live", "stale_generation",
+    ),
+    "get_group": ("forbidden", "not_found"),
+    "close_group": ("forbidden", "not_found", "invalid_request", "idempotency_mismatch", "overloaded", "infra_error"),
     "environments": ("forbidden",),
     "environment": ("forbidden", "not_found"),
     "tasks": ("forbidden", "not_found", "invalid_request"),
@@ -134,7 +157,10 @@ _PROBLEMS_OF: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """What each operation may answer beside its result; a batch's steps carry theirs inside."""
 
-_OF_EPISODE = ("get", "close", "step", "get_step", "reset", "grade", "read_file", "write_file")
+_OF_EPISODE = (
+    "get", "close", "step", "get_step", "reset", "grade", "read_file", "write_file", "checkpoint", "restore", "pause",
+    "resume", "hibernate",
+)  # fmt: skip
 
 
 def _problem_responses(operation: str) -> JsonObject:

@@ -97,6 +97,7 @@ async def make_manager(
     yield make
     for manager in made:
         await manager.shutdown(5.0)
+        await manager.services.journal.close()
     assert not runtime.sandboxes, "a test left sandboxes behind"
 
 

@@ -74,6 +74,10 @@ class Guest:
             self.results[name] = asyncio.ensure_future(work())
         return await asyncio.shield(self.results[name])
 
+    def end(self) -> None:
+        for running in self.results.values():
+            running.cancel()
+
     def copy(self) -> Guest:
         made = Guest()
         made.settled, made.greatest, made.value = self.settled, self.greatest, copy.deepcopy(self.value)
@@ -306,7 +310,8 @@ class ScriptedRuntime(Runtime):
 
     async def destroy(self, sandbox_id: str) -> None:
         self.counts["destroy"] += 1
-        self.sandboxes.pop(sandbox_id, None)
+        if (ended := self.sandboxes.pop(sandbox_id, None)) is not None:
+            ended.guest.end()
         if not self.sandboxes:
             self.empty.set()
 

@@ -54,6 +54,7 @@ async def episode_calls(http: httpx.AsyncClient) -> list[tuple[str, str]]:
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/episodes/{episode_id}/step": {"json": {"action": {"type": "echo"}, "step_index": 1}},
     "/v1/episodes/{episode_id}/files": {"params": {"path": "/f"}, "content": b"1", "headers": OCTETS},
+    "/v1/episodes/{episode_id}/restore": {"json": {"checkpoint_id": "cp_0"}},
 }
 
 
@@ -84,8 +85,14 @@ NEEDED: dict[str, dict[str, Any]] = {
     "get_step": {"index": 1},
     "read_file": {"path": "/f"},
     "write_file": {"path": "/f", "data_base64": ""},
+    "restore": {"checkpoint_id": "cp_0"},
 }
-NAME_NO_EPISODE = {"create", "batch_step", "list", "environments", "environment", "tasks", "health"}
+OF_CHECKPOINTS = {"get_checkpoint", "delete_checkpoint", "fork"}
+OF_GROUPS = {"get_group", "close_group"}
+NAME_NO_EPISODE = {
+    "create", "create_group", "batch_step", "list", "checkpoints", "environments", "environment", "tasks", "health",
+    *OF_CHECKPOINTS, *OF_GROUPS,
+}  # fmt: skip
 
 
 async def test_over_the_websocket_too(make_server: MakeServer, keys: Keys) -> None:
@@ -104,6 +111,30 @@ async def test_over_the_websocket_too(make_server: MakeServer, keys: Keys) -> No
         assert batch["result"]["results"][0]["type"].endswith(":not_found")
         assert (await ask(stranger, "list"))["result"]["episodes"] == []
         assert (await owner.get(f"/v1/episodes/{episode_id}")).json()["state"] == "live"
+
+
+async def test_anothers_checkpoints_and_groups_are_as_if_they_were_not_there(
+    make_server: MakeServer, keys: Keys
+) -> None:
+    mine, other = keys.add("a"), keys.add("b")
+    server = await make_server(keys_file=keys.path)
+    async with socket_of(server, mine) as owner, socket_of(server, other) as stranger:
+        group = (await ask(owner, "create_group", environment="scripted", task="a", n=2))["result"]
+        episode_id = group["episodes"][0]["episode_id"]
+        saved = (await ask(owner, "checkpoint", episode_id=episode_id))["result"]["checkpoint_id"]
+        named = {
+            **dict.fromkeys(OF_CHECKPOINTS, ("checkpoint_id", saved)),
+            **dict.fromkeys(OF_GROUPS, ("group_id", group["group_id"])),
+        }
+        for method, (name, value) in named.items():
+            said = [without(await ask(stranger, method, **{name: asked}), asked) for asked in (value, "xx_0")]
+            assert said[0] == said[1], method
+            assert ":not_found" in said[0], method
+        assert (await ask(stranger, "checkpoints"))["result"]["checkpoints"] == []
+        assert ":not_found" in json.dumps(await ask(stranger, "checkpoints", episode_id=episode_id))
+        own = await ask(owner, "checkpoints", episode_id=episode_id)
+        assert [each["checkpoint_id"] for each in own["result"]["checkpoints"]] == [saved]
+        assert (await ask(owner, "get_group", group_id=group["group_id"]))["result"]["episodes"][0]["state"] == "live"
 
 
 async def test_an_idempotency_key_of_one_tenant_gets_nothing_of_anothers(make_server: MakeServer, keys: Keys) -> None:

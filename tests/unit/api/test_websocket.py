@@ -89,7 +89,9 @@ async def test_every_method_answers_in_every_encoding(server: RunningServer, sub
 def test_the_methods_are_the_documented_ones() -> None:
     assert set(METHODS) == {
         "create", "step", "get_step", "reset", "grade", "close", "get", "list", "batch_step", "read_file",
-        "write_file", "environments", "environment", "tasks", "health",
+        "write_file", "environments", "environment", "tasks", "health", "checkpoint", "checkpoints", "get_checkpoint",
+        "delete_checkpoint", "fork", "restore", "pause", "resume", "hibernate", "create_group", "get_group",
+        "close_group",
     }  # fmt: skip
 
 

@@ -81,8 +81,8 @@ class StepNames(RuleBasedStateMachine):
             record: StepRecord = self.episode.step(request(index, action, generation=generation))
             if action["type"] != "wait":
                 await record.wait(5)
-            else:
-                await asyncio.sleep(0)
+            elif not record.done:
+                await scripted.GATES.reached("g")
             return record
 
         try:
@@ -107,21 +107,25 @@ class StepNames(RuleBasedStateMachine):
             return
 
         async def finish() -> None:
-            gates = scripted.GATES
-            gates.open("g")
+            scripted.GATES.open("g")
             await self.episode.record(len(self.sent), None).wait(5)
-            scripted.GATES = scripted.Gates()
-            scripted.GATES.counts = gates.counts
 
         self.run(finish())
+        self.close_gates()
         self.running = False
         self.ended = len(self.sent) == 5
+
+    @staticmethod
+    def close_gates() -> None:
+        counts, scripted.GATES = scripted.GATES.counts, scripted.Gates()
+        scripted.GATES.counts = counts
 
     @rule()
     def reset(self) -> None:
         if self.closed:
             return
         self.run(self.manager.reset(self.episode.episode_id, None, {}))
+        self.close_gates()
         self.generation += 1
         self.sent, self.running, self.ended = [], False, False
 
@@ -142,6 +146,7 @@ class StepNames(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "manager"):
             self.run(self.manager.shutdown(5))
+            self.run(self.manager.services.journal.close())
         assert not self.runtime.sandboxes
         self.loop.close()
 
