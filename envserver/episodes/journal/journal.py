@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,6 +59,8 @@ class Journal:
         Raises: JournalLockedError, JournalCorruptError, JournalVersionError, JournalUnavailableError.
         """
         settings = settings or JournalSettings()
+        if directory is None:
+            settings = replace(settings, max_bytes=settings.memory_bytes)
         return cls(open_journal(directory, settings), settings)
 
     async def close(self) -> None:

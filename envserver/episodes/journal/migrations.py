@@ -113,7 +113,14 @@ def _remember_removals(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE removals (episode_id TEXT PRIMARY KEY) WITHOUT ROWID")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _remember_removals)
+def _find_forks(connection: sqlite3.Connection) -> None:
+    """A sweep asks for the forks of a checkpoint, also of those that have not begun."""
+    connection.execute(
+        "CREATE INDEX episodes_parent ON episodes (parent_checkpoint) WHERE parent_checkpoint IS NOT NULL"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _remember_removals, _find_forks)
 VERSION = len(MIGRATIONS)
 
 

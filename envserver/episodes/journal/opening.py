@@ -87,7 +87,9 @@ def _open_in_memory(settings: JournalSettings) -> Opened:
 
 def _open_on_disk(directory: Path, settings: JournalSettings, stack: ExitStack) -> Opened:
     """`stack` undoes everything, in the order in which a journal closes."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not directory.exists():
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_path(directory.parent)
     stack.callback(DirectoryLock(directory).release)
     path = directory / DATABASE
     log = check_log(directory)

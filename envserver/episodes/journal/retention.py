@@ -5,8 +5,8 @@ bytes, than the settings allow; the oldest closed goes first. Whatever they say,
 
 - an open episode;
 - one that a checkpoint was taken of which is not deleted: a fork of it needs its steps;
-- one that another episode goes on from (a fork), as long as that one is kept: its trajectory begins in the
-  ancestor's steps.
+- one that another episode goes on from (a fork, begun or not), as long as that one is kept: its trajectory begins in
+  the ancestor's steps.
 
 Removing happens in slices of some rows, each a transaction among the episodes' own, so that no step waits long. An
 episode's row goes first: a kill in between leaves the rest under a name that no read finds, and the next sweep goes
@@ -33,11 +33,13 @@ FREE_PAGES_KEPT = 256
 """A little room is left in the file, since the next steps want it."""
 
 _REMOVABLE = """
-closed_at IS NOT NULL
+episodes.closed_at IS NOT NULL
 AND NOT EXISTS (SELECT 1 FROM checkpoints
     WHERE checkpoints.episode_id = episodes.episode_id AND checkpoints.deleted_at IS NULL)
 AND NOT EXISTS (SELECT 1 FROM generations
     WHERE generations.parent_episode = episodes.episode_id AND generations.episode_id <> episodes.episode_id)
+AND NOT EXISTS (SELECT 1 FROM checkpoints JOIN episodes AS fork ON fork.parent_checkpoint = checkpoints.checkpoint_id
+    WHERE checkpoints.episode_id = episodes.episode_id AND fork.episode_id <> episodes.episode_id)
 """
 
 

@@ -79,7 +79,9 @@ class Table(Generic[R]):
         return self._row(*values)
 
     def damage(self, record: Sequence[Any], place: int, what: str) -> JournalCorruptError:
-        return JournalCorruptError(f"{self._describe(record, place)} is damaged: {what}")
+        return JournalCorruptError(
+            f"{self._describe(record, place)} is damaged: {what}. It cannot be had again; all else in the journal can"
+        )
 
     def _describe(self, record: Sequence[Any], place: int) -> str:
         named = dict(zip(self._members, record, strict=True))

@@ -99,6 +99,12 @@ class Model:
             for row in self.generations_by_key.values()
             if row.parent_episode is not None and row.parent_episode != row.episode_id
         }
+        needed |= {
+            row.episode_id
+            for row in self.checkpoints_by_id.values()
+            for fork in self.episodes_by_id.values()
+            if fork.parent_checkpoint == row.checkpoint_id and fork.episode_id != row.episode_id
+        }
         closed = [row for row in self.episodes_by_id.values() if row.closed_at is not None]
         closed.sort(key=lambda row: row.closed_at or 0.0)
         return [row.episode_id for row in closed if row.episode_id not in needed]

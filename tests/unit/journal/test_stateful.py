@@ -72,11 +72,16 @@ steps = st.builds(
 )
 writes = st.one_of(
     st.builds(
-        lambda names, own, group: Write(
+        lambda names, parent, own, group: Write(
             "add_episodes",
-            ([rows.episode(name, group_id=group and group.group_id) for name in names], own, group),
+            (
+                [rows.episode(name, group_id=group and group.group_id, parent_checkpoint=parent) for name in names],
+                own,
+                group,
+            ),
         ),
         st.lists(episodes, min_size=1, max_size=3, unique=True),
+        st.none() | st.sampled_from(NAMES),
         st.lists(generations, max_size=1),
         st.none() | groups,
     ),
