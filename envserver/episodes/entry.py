@@ -27,6 +27,10 @@ class Entry(ABC):
     @abstractmethod
     def info(self) -> EpisodeInfo: ...
 
+    def observed(self) -> EpisodeInfo:
+        """`info`, with the last observation where there is a world."""
+        return self.info()
+
     @abstractmethod
     async def close(self, reason: str) -> None:
         """Free everything that it holds. Idempotent."""

@@ -226,11 +226,11 @@ class Episode(Entry):
         self.steps_taken, self.reward = row.steps_taken, row.reward
         self.grade_result = GradeResult.model_validate_json(row.grade) if row.grade else None
         self.origin = origin
-        self.lease.read_back(json.loads(row.clock))
 
-    def take_world(self, world: World, ticket: Ticket | None) -> None:
+    def take_world(self, world: World, ticket: Ticket | None, row: EpisodeRow) -> None:
         """Its world, found as it was; without a ticket where it is on disk."""
         self._world, self._ticket = world, ticket
+        self.lease.read_back(json.loads(row.clock))  # not before: a deadline that has passed closes it at once
         self._ledger.know(world)
         if world.stage is None:
             self._sleep.found(EpisodeState.HIBERNATED)
@@ -447,8 +447,11 @@ class Episode(Entry):
             return None
         saved = await self._autosaver.last_saved(self.episode_id)
         if saved is not None:
-            lineage = saved.lineage.model_dump()
-            done.info["recovery"] = {"generation": self.generation + 1, **lineage}
+            done.info["recovery"] = {
+                **saved.lineage.model_dump(),
+                "generation": self.generation + 1,
+                "observation": saved.state.observation,
+            }
         return saved
 
     # Between two steps
@@ -620,7 +623,7 @@ class Episode(Entry):
             world = await self._awake() if self._world is not None else None
             result = await grade_episode(self._services, self.plan, self.generation, world)
         if not self._submitting:  # else it is written with its step
-            await self._ledger.graded(result)
+            await self._ledger.graded(self.state, result)
         self.grade_result = result
         await self._leave_world()
         log.info("episode_graded", episode_id=self.episode_id, generation=self.generation, reward=result.reward)
@@ -759,6 +762,12 @@ class Episode(Entry):
             lineage=origin.saved.lineage if origin and origin.saved else None,
             metadata=dict(self.plan.metadata),
         )
+
+    def observed(self) -> EpisodeInfo:
+        info = self.info()
+        if self._world is not None and self.state is not EpisodeState.STARTING:
+            info.observation = json.loads(self._world.observation)
+        return info
 
     def _usage(self) -> dict[str, Any]:
         if self._world is None:

@@ -141,8 +141,8 @@ class Ledger:
         """Members of the episode's row, and its clock."""
         await written(self._journal.save_episode(self._id, durable=durable, clock=_clock(self._lease), **changes))
 
-    async def graded(self, grade: GradeResult) -> None:
-        await self.note(durable=True, state=EpisodeState.ENDED.value, grade=to_json(grade.model_dump()))
+    async def graded(self, state: EpisodeState, grade: GradeResult) -> None:
+        await self.note(durable=True, state=state.value, grade=grade.model_dump_json().encode())
 
     async def closed(self, reason: str) -> None:
         await self.note(durable=True, state=EpisodeState.CLOSED.value, reason=reason, closed_at=clock.wall())

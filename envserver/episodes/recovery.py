@@ -99,21 +99,23 @@ class Recoverer:
             running.get((row.episode_id, row.generation)),
             info if info is not None and info.state is not SandboxState.ENDED else None,
         )
+        how = How(left.generation.origin) if left.generation else None
+        if row.state in (EpisodeState.STARTING, EpisodeState.QUEUED) and (how is None or how in UNBEGUN):
+            await self._give_up(row, "interrupted")
+            return None
         try:
             episode = await self._make(left)
         except Problem as problem:
             log.error("episode_unplayable", episode_id=row.episode_id, problem=str(problem))  # noqa: TRY400
             await self._give_up(row, problem.code)
             return None
-        how = How(left.generation.origin) if left.generation else None
-        if row.state in (EpisodeState.STARTING, EpisodeState.QUEUED) and (how is None or how in UNBEGUN):
-            await self._give_up(row, "interrupted")
-            return None
         self._manager.add(episode)
         if left.generation is not None and left.generation.started is not None:
             self._started[row.episode_id] = left.generation.started
         async with self._slots:
             result = await self._go_on(episode, left)
+        if result != "attached":
+            episode.lease.read_back(json.loads(row.clock))
         self._services.metrics.recoveries.labels(result).inc()
         log.info("episode_recovered", episode_id=row.episode_id, generation=episode.generation, result=result)
         return episode
@@ -183,7 +185,7 @@ class Recoverer:
         ticket = None
         if world.stage is not None:
             ticket = self._services.admission.occupy(Charge.of(episode.plan.limits))
-        episode.take_world(world, ticket)
+        episode.take_world(world, ticket, left.row)
         self._resume(episode, left)
         return "attached"
 

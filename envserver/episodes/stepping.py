@@ -20,7 +20,14 @@ from envserver.episodes.outcomes import Evidence, classify, classify_gone
 from envserver.episodes.services import Services
 from envserver.episodes.world import World
 from envserver.logs import get_logger
-from envserver.runtimes.base import OutputListener, SandboxError, SandboxGoneError, SandboxSilentError, Usage
+from envserver.runtimes.base import (
+    CallForgottenError,
+    OutputListener,
+    SandboxError,
+    SandboxGoneError,
+    SandboxSilentError,
+    Usage,
+)
 from envserver_sdk.models import Outcome
 
 log = get_logger(__name__)
@@ -76,16 +83,19 @@ async def run_step(services: Services, world: World, action: Any, attempt: Attem
             async with asyncio.timeout(attempt.timeout_s + services.config.step_margin_s):
                 transition = await world.environment.step(action, StepContext(attempt.timeout_s, attempt.on_output))
         done = _of_transition(transition)
+    except CallForgottenError:
+        log.error("step_fate_unknown", sandbox_id=world.sandbox_id, series=attempt.series)  # noqa: TRY400
+        done = Done(Outcome.EPISODE_LOST, info={"reason": "what this step did is not known any more"}, world_over=True)
     except SandboxGoneError as error:
         done = await _of_gone(services, world, before, error, perf_counter() - began)
     except SandboxError as error:
-        log.warning("step_failed", sandbox_id=world.sandbox.sandbox_id, error=repr(error)[:500])
+        log.warning("step_failed", sandbox_id=world.sandbox_id, error=repr(error)[:500])
         done = Done(Outcome.INFRA_ERROR, info={"reason": "the sandbox failed"}, world_over=True)
     except TimeoutError:
-        log.warning("step_hung", sandbox_id=world.sandbox.sandbox_id, timeout_s=attempt.timeout_s)
+        log.warning("step_hung", sandbox_id=world.sandbox_id, timeout_s=attempt.timeout_s)
         done = Done(Outcome.INFRA_ERROR, info={"reason": "the step hung past its hard limit"}, world_over=True)
     except Exception:
-        log.exception("environment_defect", sandbox_id=world.sandbox.sandbox_id, call="step")
+        log.exception("environment_defect", sandbox_id=world.sandbox_id, call="step")
         done = Done(Outcome.INFRA_ERROR, info={"reason": "the environment failed"}, world_over=True)
     done.duration_s = perf_counter() - began
     _add_usage(done, world, before)
@@ -113,7 +123,7 @@ async def _of_gone(
     evidence = Evidence.between(before, after) if before and after else None
     allowed_s = elapsed_s * world.sandbox.spec.limits.cpus if isinstance(error, SandboxSilentError) else None
     outcome = classify_gone(evidence, launcher_answers=await _launcher_answers(services), silent_cpu_s=allowed_s)
-    log.info("sandbox_gone", sandbox_id=world.sandbox.sandbox_id, outcome=outcome, error=type(error).__name__)
+    log.info("sandbox_gone", sandbox_id=world.sandbox_id, outcome=outcome, error=type(error).__name__)
     if outcome is Outcome.EPISODE_LOST:
         return Done(outcome, info={"reason": "the sandbox is gone"}, world_over=True)
     message = {

@@ -31,6 +31,7 @@ from environments.environment import Artifacts, Environment, EnvironmentSpec, Js
 from environments.tasks import GraderSpec, Task, TaskSet
 from envserver.grading.base import Grade, Grader, GradingError, SandboxFactory
 from envserver.runtimes.base import (
+    CallForgottenError,
     Capability,
     CheckpointKind,
     CheckpointNotFoundError,
@@ -68,7 +69,8 @@ class Guest:
 
     async def once(self, name: tuple[int, int], work: Callable[[], Awaitable[Any]]) -> Any:
         if name[0] <= self.settled:
-            raise SandboxGoneError(f"call {name} is forgotten")
+            raise CallForgottenError(f"call {name} is forgotten")
+        self.greatest = max(self.greatest, name[0])
         if name not in self.results:
             self.ran[name] += 1
             self.results[name] = asyncio.ensure_future(work())
@@ -98,15 +100,16 @@ class ScriptedSandbox(Sandbox):
         self.state = SandboxState.RUNNING
         self._runtime = runtime
         self.guest = Guest()
+        self._reserved = 0
         self._made: ContextVar[list[int] | None] = ContextVar("made", default=None)
 
     def reserve_series(self) -> int:
-        self.guest.greatest += 1
-        return self.guest.greatest
+        self._reserved = max(self._reserved, self.guest.greatest) + 1
+        return self._reserved
 
     @contextlib.contextmanager
     def series(self, number: int) -> Iterator[None]:
-        self.guest.greatest = max(self.guest.greatest, number)
+        self._reserved = max(self._reserved, number)
         token = self._made.set([number, 0])
         try:
             yield
