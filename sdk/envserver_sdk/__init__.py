@@ -16,9 +16,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from envserver_sdk import errors
-from envserver_sdk._async_client import AsyncClient, AsyncEpisode
+from envserver_sdk._async_client import AsyncClient
+from envserver_sdk._async_episode import AsyncCheckpoint, AsyncEpisode, AsyncGroup
 from envserver_sdk._settings import Timeouts, Tls
-from envserver_sdk._sync_client import Client, Episode
+from envserver_sdk._sync_client import Checkpoint, Client, Episode, Group
 from envserver_sdk.errors import CallTimeout, ConnectionFailed, EnvserverClientError, Problem
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from envserver_sdk.models import EpisodeInfo, EpisodeStarted, EpisodeState, GradeResult, Outcome, StepResult
 
 __all__ = [
-    "Client", "Episode", "AsyncClient", "AsyncEpisode", "Timeouts", "Tls",
+    "Client", "Episode", "Checkpoint", "Group", "AsyncClient", "AsyncEpisode", "AsyncCheckpoint", "AsyncGroup",
+    "Timeouts", "Tls",
     "EpisodeInfo", "EpisodeStarted", "EpisodeState", "GradeResult", "Outcome", "StepResult",
     "EnvserverClientError", "Problem", "CallTimeout", "ConnectionFailed",
     "errors", "models",

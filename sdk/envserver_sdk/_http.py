@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from envserver_sdk._pauses import pauses
 from envserver_sdk._settings import Timeouts, Tls, is_untrusted
-from envserver_sdk.errors import CallTimeout, ConnectionFailed, problem_from_document
+from envserver_sdk.errors import CallTimeout, ConnectionFailed, Problem, ShuttingDown, problem_from_document
 
 if TYPE_CHECKING:
     import httpx
-
-FIRST_BACKOFF_S = 0.05
-LAST_BACKOFF_S = 2.0
 
 
 class Http:
@@ -41,40 +39,32 @@ class Http:
 
         Raises: Problem, CallTimeout, ConnectionFailed.
         """
-        response = await self._send(method, path, query, content, headers)
-        if response.is_success or response.status_code in accept:
-            return response.content
-        try:
-            document = from_json(response.content)
-        except ValueError:
-            document = response.text
-        raise problem_from_document(document)
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, Any] | None,
-        content: bytes | None,
-        headers: dict[str, str] | None,
-    ) -> httpx.Response:
-        import httpx
-
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._timeouts.reconnect_s
-        backoff_s = FIRST_BACKOFF_S
         params = {name: value for name, value in (query or {}).items() if value is not None}
-        while True:
+        for pause_s in pauses():
             try:
-                async with asyncio.timeout(self._timeouts.call_s):
-                    return await self._open().request(method, path, params=params, content=content, headers=headers)
-            except (TimeoutError, httpx.TimeoutException):
-                raise CallTimeout(f"{method} {path}: no answer within {self._timeouts.call_s:g} s") from None
-            except httpx.TransportError as error:
-                if loop.time() + backoff_s > give_up_at or is_untrusted(error):
-                    raise ConnectionFailed(f"{self._url}: {error}") from error
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
+                response = await self._send(method, path, params=params, content=content, headers=headers)
+                if response.is_success or response.status_code in accept:
+                    return response.content
+                raise _problem(response)
+            except (ConnectionFailed, ShuttingDown) as error:
+                if loop.time() + pause_s > give_up_at or is_untrusted(error):
+                    raise
+            await asyncio.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Once. Raises: CallTimeout, ConnectionFailed."""
+        import httpx
+
+        try:
+            async with asyncio.timeout(self._timeouts.call_s):
+                return await self._open().request(method, path, **request)
+        except (TimeoutError, httpx.TimeoutException):
+            raise CallTimeout(f"{method} {path}: no answer within {self._timeouts.call_s:g} s") from None
+        except httpx.TransportError as error:
+            raise ConnectionFailed(f"{self._url}: {error}") from error
 
     def _open(self) -> httpx.AsyncClient:
         import httpx
@@ -93,3 +83,11 @@ class Http:
     async def close(self) -> None:
         if self._client is not None:
             await self._client.aclose()
+
+
+def _problem(response: httpx.Response) -> Problem:
+    try:
+        document = from_json(response.content)
+    except ValueError:
+        document = response.text
+    return problem_from_document(document)

@@ -17,13 +17,14 @@ class Timeouts:
     connect_s: float = 10.0
     """One attempt to connect."""
     reconnect_s: float = 120.0
-    """How long calls survive without any connection before they fail with `ConnectionFailed`."""
+    """How long calls survive without any connection, or with a server that is shutting down, before they fail
+    (`ConnectionFailed`, `ShuttingDown`). A restart of the server has to fit in."""
     call_s: float = 60.0
     """An ordinary call."""
     create_s: float = 600.0
-    """A create or reset: waiting for capacity, being sent away and coming again, and starting."""
+    """Whatever begins or wakes a world: waiting for capacity, being sent away and coming again, and starting."""
     step_s: float = 3600.0
-    """A step, with the grading that a submit brings."""
+    """A step, with the grading that a submit brings; a checkpoint or a rest, which wait for the running step."""
     wait_s: float = 60.0
     """One wait at the server for a step; then the client asks again by the step's name."""
 

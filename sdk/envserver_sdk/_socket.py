@@ -2,30 +2,36 @@
 
 Every call that changes something has a name: a step its index, everything else an idempotency key. So when the
 socket drops, all calls without an answer are simply sent again over the next one; the server attaches each
-to what it is doing already, or answers from its record. A call ends with its answer, with its own deadline, or when
-there has been no connection at all for `Timeouts.reconnect_s`.
+to what it is doing already, or answers from its record. So is a call to which a server answers that it is shutting
+down: the next server goes on with it. A call ends with its answer, with its own deadline, or when
+there has been no connection at all, or no server that works, for `Timeouts.reconnect_s`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from envserver_sdk._pauses import pauses
 from envserver_sdk._settings import Timeouts, Tls, is_untrusted
-from envserver_sdk.errors import CallTimeout, ConnectionFailed, PayloadTooLarge, Problem, problem_from_document
+from envserver_sdk.errors import (
+    CallTimeout,
+    ConnectionFailed,
+    PayloadTooLarge,
+    Problem,
+    ShuttingDown,
+    problem_from_document,
+)
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 SUBPROTOCOL = "envserver.json"
-FIRST_BACKOFF_S = 0.05
-LAST_BACKOFF_S = 2.0
 MAX_FRAME_BYTES = 128 * 1024 * 1024
 CLOSE_TOO_LARGE = 1009
 
@@ -59,6 +65,27 @@ class Socket:
         self, method: str, params: dict[str, Any], *, timeout_s: float, on_event: OnEvent | None = None
     ) -> tuple[int, Any]:
         """The status and result of a call. Raises: Problem, CallTimeout, ConnectionFailed."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._ask(method, params, on_event)
+        except TimeoutError:
+            raise CallTimeout(f"{method}: no answer within {timeout_s:g} s") from None
+
+    async def _ask(self, method: str, params: dict[str, Any], on_event: OnEvent | None) -> tuple[int, Any]:
+        """Until a server answers that is not shutting down."""
+        loop, pause = asyncio.get_running_loop(), pauses()
+        give_up_at: float | None = None
+        while True:
+            try:
+                return await self._ask_once(method, params, on_event)
+            except ShuttingDown:
+                give_up_at = give_up_at or loop.time() + self._timeouts.reconnect_s
+                pause_s = next(pause)
+                if loop.time() + pause_s > give_up_at:
+                    raise
+            await asyncio.sleep(pause_s)
+
+    async def _ask_once(self, method: str, params: dict[str, Any], on_event: OnEvent | None) -> tuple[int, Any]:
         if self._closed:
             raise ConnectionFailed("the client is closed")
         self._last_id += 1
@@ -67,11 +94,8 @@ class Socket:
         call = _Call(frame, asyncio.get_running_loop().create_future(), on_event)
         self._calls[call_id] = call
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._send(call)
-                answer = await call.answer
-        except TimeoutError:
-            raise CallTimeout(f"{method}: no answer within {timeout_s:g} s") from None
+            await self._send(call)
+            answer = await call.answer
         finally:
             self._calls.pop(call_id, None)
         if "problem" in answer:
@@ -104,7 +128,7 @@ class Socket:
 
     async def _run(self) -> None:
         """Connected while there are calls; a dropped connection is made again when there are."""
-        backoff_s = FIRST_BACKOFF_S
+        pause = pauses()
         while True:
             await self._wanted.wait()
             try:
@@ -124,10 +148,9 @@ class Socket:
             if not self._calls:
                 self._wanted.clear()
             if answered:
-                backoff_s = FIRST_BACKOFF_S
+                pause = pauses()
             else:  # a server that hangs up on us before it says anything is not to be hammered
-                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-                backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
+                await asyncio.sleep(next(pause))
 
     async def _serve(self, connection: ClientConnection) -> bool:
         """Until the connection ends; returns whether anything was received."""
@@ -164,16 +187,15 @@ class Socket:
         """Raises: ConnectionFailed when it took too long; Problem when the server refuses us for good."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._timeouts.reconnect_s
-        backoff_s = FIRST_BACKOFF_S
-        while True:
+        for pause_s in pauses():
             try:
                 return await self._connect_once()
             except (OSError, TimeoutError, EOFError) as error:
                 reason = error
-            if loop.time() + backoff_s > give_up_at or is_untrusted(reason):
+            if loop.time() + pause_s > give_up_at or is_untrusted(reason):
                 raise ConnectionFailed(f"{self._url}: {reason or type(reason).__name__}") from reason
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-            backoff_s = min(LAST_BACKOFF_S, backoff_s * 2)
+            await asyncio.sleep(pause_s)
+        raise AssertionError("unreachable")
 
     async def _connect_once(self) -> ClientConnection:
         from websockets.asyncio.client import connect

@@ -291,6 +291,15 @@ class StepResult(ResultModel):
         """Whether a trainer may learn from this step."""
         return self.info.trainable
 
+    @property
+    def recovery(self) -> JsonObject | None:
+        """Where the episode goes on when its world was lost in this step; None otherwise.
+
+        `generation` begins from the checkpoint `checkpoint_id`, taken after `step_index`; `observation` is that step's.
+        """
+        found: JsonObject | None = (self.info.model_extra or {}).get("recovery")
+        return found
+
 
 class StepPending(ResultModel):
     """The answer 202: the step runs on; fetch it by name."""
@@ -365,6 +374,8 @@ class EpisodeInfo(ResultModel):
     group_id: str | None = None
     lineage: Lineage | None = None
     metadata: JsonObject = Field(default_factory=dict)
+    observation: JsonObject | None = None
+    """The last one, of an episode that is asked for by itself and has a world."""
 
 
 class GroupInfo(ResultModel):
