@@ -37,6 +37,8 @@ class ServerProcess:
     node: Node
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
+    journal: Path | None = None
+    """Where it has its journal; without one its episodes end with it."""
     log: Path = ROOT / ".build" / "test-server.log"
     _process: subprocess.Popen[bytes] | None = None
 
@@ -51,6 +53,7 @@ class ServerProcess:
             "ENVSERVER_RUN": str(self.node.run),
             "ENVSERVER_PORT": str(self.port),
             "ENVSERVER_POOL_SIZE": "0",  # tests count sandboxes
+            **({"ENVSERVER_JOURNAL": str(self.journal)} if self.journal else {}),
             **self.environment,
         }
         with self.log.open("ab") as log:
@@ -82,12 +85,13 @@ class ServerProcess:
 
 
 @pytest.fixture(scope="session")
-def server(node: Node) -> Iterator[ServerProcess]:
+def server(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server for all tests that do not end it."""
-    running = ServerProcess(node)
+    running = ServerProcess(node, journal=tmp_path_factory.mktemp("journal"))
     running.start()
     yield running
     running.stop()
+    destroy_all(node)  # what it left to a successor
 
 
 @pytest.fixture
@@ -110,6 +114,16 @@ def make_server_on() -> Iterator[Callable[..., ServerProcess]]:
 def make_server(node: Node, make_server_on: Callable[..., ServerProcess]) -> Callable[..., ServerProcess]:
     """The same on the suite's node."""
     return partial(make_server_on, node)
+
+
+@pytest.fixture
+def lasting_server(node: Node, tmp_path: Path) -> Iterator[ServerProcess]:
+    """A test's own, whose episodes outlive it; what the test leaves is destroyed."""
+    running = ServerProcess(node, journal=tmp_path / "journal")
+    running.start()
+    yield running
+    running.stop()
+    destroy_all(node)
 
 
 @pytest.fixture
