@@ -18,10 +18,8 @@ class Node:
         self._grader = grader
         self._changes = {"journal": journal, "drain_timeout_s": 0.01, **changes}
         self.server = self._make()
-
-    @property
-    def url(self) -> str:
-        return self.server.url
+        self.url = self.server.url
+        self._changes["port"] = int(self.url.rpartition(":")[2])
 
     async def start(self) -> None:
         await self.server.start()
@@ -32,7 +30,6 @@ class Node:
 
     async def next(self) -> None:
         """Another server at the same address, on the same journal."""
-        self._changes["port"] = int(self.url.rpartition(":")[2])
         self.server = self._make()
         await self.server.start()
 

@@ -19,6 +19,7 @@ from envserver_sdk.errors import (
     StaleGeneration,
 )
 from envserver_sdk.models import CheckpointKind, EpisodeState
+from tests.unit.episodes.helpers import until
 from tests.unit.scripted import Gates, ScriptedRuntime
 from tests.unit.sdk.nodes import Node
 
@@ -220,12 +221,13 @@ async def _newest(client: AsyncClient, episode: AsyncEpisode) -> int:
 
 
 async def test_a_lost_world_goes_on_from_its_checkpoint_and_the_loop_with_it(
-    client: AsyncClient, runtime: ScriptedRuntime
+    node: Node, client: AsyncClient, runtime: ScriptedRuntime
 ) -> None:
     episode = await client.create("scripted", task="a", recovery="restore")
     await put(episode, "saved")
     checkpoint = await episode.checkpoint()
     await put(episode, "unsaved")
+    runtime.hold = asyncio.Event()
     runtime.available = False  # the launcher does not answer: the fault is ours
     step = await episode.step({"type": "die"})
     runtime.available = True
@@ -234,7 +236,11 @@ async def test_a_lost_world_goes_on_from_its_checkpoint_and_the_loop_with_it(
     assert step.recovery["checkpoint_id"] == checkpoint.checkpoint_id
     assert (episode.generation, episode.step_index) == (2, 1)
     assert episode.observation == {"was": "saved", "taken": 1}
-    step = await episode.step({"type": "get"})  # waits while it begins
+    stepping = asyncio.ensure_future(episode.step({"type": "get"}))  # waits while it begins
+    refused = node.server.services.metrics.problems.labels("episode_not_live")
+    await until(lambda: refused._value.get() >= 2)
+    runtime.hold.set()
+    step = await stepping
     assert (step.generation, step.step_index, step.observation["value"]) == (2, 2, "saved")
     assert step.recovery is None
     await checkpoint.delete()
@@ -243,10 +249,11 @@ async def test_a_lost_world_goes_on_from_its_checkpoint_and_the_loop_with_it(
 async def test_a_batch_goes_on_after_a_lost_world_too(client: AsyncClient, runtime: ScriptedRuntime) -> None:
     lost, other = [await client.create("scripted", recovery="restore") for _ in range(2)]
     checkpoint = await lost.checkpoint()
+    runtime.hold = asyncio.Event()
+    runtime.creating.clear()
     runtime.available = False
     await client.batch_step([(lost, {"type": "die"}), (other, {"type": "echo"})])
     runtime.available = True
-    runtime.hold = asyncio.Event()
     stepping = asyncio.ensure_future(client.batch_step([(lost, {"type": "echo"}), (other, {"type": "echo"})]))
     await runtime.creating.wait()
     runtime.hold.set()

@@ -59,6 +59,24 @@ async def test_a_create_under_way_survives_a_cut_and_happens_once(
     assert len(runtime.sandboxes) == 1
 
 
+async def test_forks_and_groups_under_way_survive_a_cut_and_happen_once(
+    client: AsyncClient, proxy: Proxy, runtime: ScriptedRuntime
+) -> None:
+    episode = await client.create("scripted")
+    checkpoint = await episode.checkpoint()
+    runtime.hold = asyncio.Event()
+    forking = asyncio.ensure_future(checkpoint.fork(2))
+    grouping = asyncio.ensure_future(client.group("scripted", n=2).__aenter__())
+    await until(lambda: runtime.counts["create"] == 4)  # one before, two forks, the group's first
+    before = proxy.accepted
+    proxy.cut()
+    await until(lambda: proxy.accepted > before)
+    runtime.hold.set()
+    assert (len(await forking), len(await grouping)) == (2, 2)
+    assert len(runtime.sandboxes) == runtime.counts["create"] == 5
+    await checkpoint.delete()
+
+
 async def test_a_cut_between_calls_is_not_noticed(client: AsyncClient, proxy: Proxy) -> None:
     episode = await client.create("scripted")
     for index in range(1, 4):
