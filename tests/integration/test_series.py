@@ -68,7 +68,7 @@ class Server:
             send(*arguments)
             frame -= 1
             if frame == 0:
-                guest.close()
+                asyncio.get_running_loop().call_soon(guest.close)  # before anything is read again
 
         guest._send = counted  # type: ignore[method-assign,assignment]
 
@@ -108,7 +108,9 @@ async def test_a_program_that_runs_when_its_server_dies_is_waited_for_by_the_nex
         second = await Server.successor(node, first.sandbox.sandbox_id, state)
         heard = bytearray()
         again = asyncio.create_task(second.step(number, PROGRAM, lambda _, data: heard.extend(data)))
-        await second.sandbox.write_file("/workspace/gate", b"")
+        while number << 20 | 3 not in second.sandbox._guest._pending:
+            await asyncio.sleep(0)
+        await second.sandbox.write_file("/workspace/gate", b"")  # which the agent reads behind it
         transition = await again
         assert transition.observation["stdout"] == "begun\nended\n"
         assert transition.observation["phase"] == "run"
