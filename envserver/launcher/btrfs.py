@@ -212,13 +212,18 @@ def _missing_is_fine() -> Iterator[None]:
 
 
 def snapshot_subvolume(source: Path, root: Path, name: str, limit_bytes: int) -> Path:
-    """A writable copy that shares its blocks with `source`; 10 ms whatever the size."""
+    """A writable copy that shares its blocks with `source`, under a limit; 10 ms whatever the size."""
+    copy_subvolume(source, root, name)
+    return limit(root, name, limit_bytes)
+
+
+def copy_subvolume(source: Path, root: Path, name: str) -> None:
+    """`snapshot_subvolume` without a limit."""
     fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _ioctl(root, _IOC_SNAP_CREATE_V2, bytearray(struct.pack("=qQQ32s4040s", fd, 0, 0, b"", name.encode())))
     finally:
         os.close(fd)
-    return limit(root, name, limit_bytes)
 
 
 def destroy_subvolume(root: Path, name: str) -> None:

@@ -45,13 +45,15 @@ def _dump(crun: Crun, sandbox_id: str, images: Path, environment: dict[str, str]
     try:
         crun(*arguments, environment=environment)
     except SandboxStuckError as error:
-        raise NotDumpableError(f"CRIU does not come to an end: {criu_log.explain(images / 'dump.log')}") from error
+        raise NotDumpableError(f"CRIU came to no end: {criu_log.explain(images / 'dump.log')}") from error
     except SandboxFailedError:
         _empty(images)
         try:  # once more, for a log that tells which descriptor it was
             crun(*arguments, environment=environment, debug=True)
         except SandboxFailedError as error:
-            raise NotDumpableError(criu_log.explain(images / "dump.log")) from error
+            if reason := criu_log.explain(images / "dump.log"):
+                raise NotDumpableError(reason) from error
+            raise
 
 
 def _empty(images: Path) -> None:

@@ -8,16 +8,26 @@ from pathlib import Path
 _ERROR = re.compile(r"Error \([^)]*\): (.*)")
 _DESCRIPTOR = re.compile(r"\([\d.]+\) (\d+) fdinfo (\d+):")
 _PROCESS = re.compile(r"\(pid: (\d+)\)")
-_NOISE = ("rlimit: Can't setup RLIMIT_NOFILE", "Dumping FAILED", "Dump files (pid", "Restoring FAILED", "exited, status", "cgroupd:")
+_NOISE = (
+    "rlimit: Can't setup RLIMIT_NOFILE",
+    "Dumping FAILED",
+    "Dump files (pid",
+    "Restoring FAILED",
+    "exited, status",
+    "cgroupd:",
+)
 _SHOWN = 3
 
 
 def explain(log: Path) -> str:
-    """Of a dump or a restore that failed; a dump's processes should still be there, for they are looked at."""
+    """Of a dump or a restore that failed; a dump's processes should still be there, for they are looked at.
+
+    Empty where CRIU gives no reason.
+    """
     try:
         lines = log.read_text(errors="replace").splitlines()
     except FileNotFoundError:
-        return "CRIU wrote no log"
+        return ""
     errors: list[str] = []
     pid: int | None = None
     descriptor: int | None = None
@@ -28,8 +38,8 @@ def explain(log: Path) -> str:
             if (named := _PROCESS.search(line)) and int(named[1]) != pid:
                 pid, descriptor = int(named[1]), None
             errors.append(" ".join(error[1].split()))
-    what = "; ".join(errors[:_SHOWN]) or "CRIU gives no reason"
-    return f"{_who(pid, descriptor)}: {what}" if pid is not None else what
+    what = "; ".join(errors[:_SHOWN])
+    return f"{_who(pid, descriptor)}: {what}" if errors and pid is not None else what
 
 
 def _who(pid: int, descriptor: int | None) -> str:

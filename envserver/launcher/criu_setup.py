@@ -7,7 +7,6 @@ CRIU_CONFIG_FILE names. Its options, one a line, each with its reason, are `OPTI
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,10 +26,10 @@ _PRELOADED = Path("/usr/lib/envserver/passcred.so")
 
 
 def prepare(directory: Path) -> dict[str, str]:
-    """Write the file; returns the environment of crun."""
+    """Write the file; returns what to add to the environment of crun."""
     directory.mkdir(parents=True, exist_ok=True)
     preloaded = {"LD_PRELOAD": str(_PRELOADED)} if _PRELOADED.exists() else {}
-    return {**os.environ, **preloaded, "CRIU_CONFIG_FILE": str(_write(directory / "criu.conf"))}
+    return {**preloaded, "CRIU_CONFIG_FILE": str(_write(directory / "criu.conf"))}
 
 
 def _write(config: Path, *more: str) -> Path:

@@ -26,11 +26,11 @@ class SandboxStuckError(SandboxFailedError):
 
 
 class Crun:
-    """crun with its state in `root`, and what it logs in `errors`; `environment` is its own and its CRIU's."""
+    """crun with its state in `root`, and what it logs in `errors`; it and its CRIU get `environment` beside ours."""
 
     def __init__(self, root: Path, errors: Path, environment: Mapping[str, str] | None = None) -> None:
         self.root, self._errors = root, errors
-        self._environment = dict(os.environ if environment is None else environment)
+        self._environment = environment or {}
 
     def __call__(self, *arguments: str, environment: Mapping[str, str] | None = None, debug: bool = False) -> None:
         """Run it; it inherits nothing to write to, since the container would keep that open.
@@ -41,7 +41,8 @@ class Crun:
         errors = self._errors / str(threading.get_native_id())
         errors.unlink(missing_ok=True)
         options = ["--cgroup-manager", "cgroupfs", "--log", str(errors), *(["--debug"] if debug else [])]
-        command, variables = [*self._command(), *options, *arguments], {**self._environment, **(environment or {})}
+        command = [*self._command(), *options, *arguments]
+        variables = {**os.environ, **self._environment, **(environment or {})}
         null = subprocess.DEVNULL
         with subprocess.Popen(
             command, stdin=null, stdout=null, stderr=null, start_new_session=True, env=variables

@@ -9,6 +9,7 @@ saved one as it is until the sandbox runs and its record is written, so that a f
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import threading
 from collections.abc import Callable
@@ -18,9 +19,19 @@ from pathlib import Path
 from envserver import failpoints
 from envserver.launcher import btrfs, cgroups, criu, store
 from envserver.launcher.checkpoints import hold_still, save
+from envserver.launcher.crun import SandboxFailedError
 from envserver.launcher.deadlines import Deadline
-from envserver.launcher.records import SandboxRecord, SandboxRequest, is_running, sync_directory, write_whole
-from envserver.launcher.sandboxes import SandboxMaker, UnknownSandboxError, layer_copy
+from envserver.launcher.records import (
+    SandboxRecord,
+    SandboxRequest,
+    UnknownSandboxError,
+    is_running,
+    sync_directory,
+    write_whole,
+)
+from envserver.launcher.sandboxes import SandboxMaker, layer_copy
+
+log = logging.getLogger("envserver.launcher")
 
 _LAYER_PREFIX = "hibernated-"
 _RECORD = "sandbox.json"
@@ -61,11 +72,27 @@ class Hibernation:
                 self._save(sandbox, undo, sync=sync)
                 undo.pop_all()  # it stands still until it is killed
             failpoints.hit("launcher.hibernate.recorded")
-            self._maker.end(sandbox_id)
+            self._end_remains(sandbox_id)
             failpoints.hit("launcher.hibernate.killed")
+
+    def _end_remains(self, sandbox_id: str) -> None:
+        """Of a hibernated sandbox: the processes that it was dumped from. What fails is tried again later."""
+        try:
+            self._maker.end(sandbox_id)
+        except (SandboxFailedError, OSError):
+            log.exception("what sandbox %s was hibernated from is still there", sandbox_id)
+
+    def end_remains(self) -> None:
+        """Try again where it failed."""
+        live = {record.sandbox_id for record in self._maker.records()}
+        for sandbox_id in live & set(self.known()):
+            with self._maker.busy.held(sandbox_id):
+                if sandbox_id in self.known():
+                    self._end_remains(sandbox_id)
 
     def _save(self, sandbox: SandboxRecord, undo: contextlib.ExitStack, *, sync: bool) -> None:
         directory, layers = self._directory(sandbox.sandbox_id), self._paths.layers
+        self._remove(sandbox.sandbox_id)  # what is left of another time, if that failed
         directory.mkdir(mode=0o700)
         undo.callback(shutil.rmtree, directory, ignore_errors=True)
         (directory / "images").mkdir()
@@ -96,12 +123,19 @@ class Hibernation:
             saved = self.known().get(sandbox_id)
             if saved is None:
                 raise UnknownSandboxError(f"no sandbox {sandbox_id!r}")
+            maker.end(sandbox_id)  # should something be left of it
             request = SandboxRequest(saved.image, saved.limits, saved.disk_bytes, labels, ttl_s)
             copy = layer_copy(layers / f"{_LAYER_PREFIX}{sandbox_id}", layers)
             start = criu.starter(maker.crun, self._paths, self._directory(sandbox_id) / "images")
             record = maker.make(request, saved.agent, copy, start, again=saved)
             failpoints.hit("launcher.wake.recorded")
-            self._forget(sandbox_id)
+            try:
+                self._forget(sandbox_id)
+            except OSError:
+                if (self._directory(sandbox_id) / _RECORD).exists():  # it would be there twice
+                    maker.end(sandbox_id)
+                    raise
+                log.exception("what is left of the hibernated sandbox %s cannot be removed", sandbox_id)
         return record
 
     def destroy(self, sandbox_id: str) -> bool:
@@ -115,9 +149,9 @@ class Hibernation:
     def _forget(self, sandbox_id: str) -> None:
         """That it is hibernated, for good; then what was saved."""
         (self._directory(sandbox_id) / _RECORD).unlink(missing_ok=True)
-        sync_directory(self._directory(sandbox_id))
         with self._lock:
             self._known.pop(sandbox_id, None)
+        sync_directory(self._directory(sandbox_id))
         failpoints.hit("launcher.wake.forgotten")
         self._remove(sandbox_id)
 

@@ -17,13 +17,14 @@ from envserver.launcher.archives import ImageError
 from envserver.launcher.checkpoints import Checkpoints
 from envserver.launcher.criu import NotDumpableError
 from envserver.launcher.crun import SandboxFailedError
+from envserver.launcher.docker.checkpoints import DockerCheckpoints
 from envserver.launcher.docker.records import describe as describe_docker
 from envserver.launcher.docker.sandboxes import DockerMaker
 from envserver.launcher.hibernation import Hibernation
 from envserver.launcher.images import ImageStore
-from envserver.launcher.records import SandboxRecord, is_running
+from envserver.launcher.records import SandboxPausedError, SandboxRecord, UnknownSandboxError, is_running
 from envserver.launcher.requests import RequestError
-from envserver.launcher.sandboxes import DiskReserveError, SandboxMaker, SandboxPausedError, UnknownSandboxError
+from envserver.launcher.sandboxes import DiskReserveError, SandboxMaker
 from envserver.launcher.store import CheckpointRecord, CheckpointStore, UnknownCheckpointError
 
 log = logging.getLogger("envserver.launcher")
@@ -92,6 +93,7 @@ class Operations:
     ) -> None:
         self._images, self._maker, self._docker, self._store = images, maker, docker, store
         self._checkpoints = Checkpoints(maker, store, keep_free)
+        self._docker_checkpoints = DockerCheckpoints(docker, store)
         self.hibernation = Hibernation(maker, self._checkpoints.check_room)
         self._table: dict[str, Callable[[Fields], Fields]] = {
             "create": self._create,
@@ -142,14 +144,18 @@ class Operations:
         labels, ttl_s = requests.labels(request.get("labels", {})), requests.ttl_s(request)
         if sandbox_id in self.hibernation.known():
             return describe(self.hibernation.wake(sandbox_id, labels, ttl_s))
+        if self._of_docker(sandbox_id):
+            return describe_docker(self._docker.take_over(sandbox_id, labels, ttl_s))
         return describe(self._maker.take_over(sandbox_id, labels, ttl_s))
 
     def _pause(self, request: Fields) -> Fields:
-        self._maker.pause(_sandbox_id(request))
+        sandbox_id = _sandbox_id(request)
+        (self._docker if self._of_docker(sandbox_id) else self._maker).pause(sandbox_id)
         return {}
 
     def _resume(self, request: Fields) -> Fields:
-        self._maker.resume(_sandbox_id(request))
+        sandbox_id = _sandbox_id(request)
+        (self._docker if self._of_docker(sandbox_id) else self._maker).resume(sandbox_id)
         return {}
 
     def _hibernate(self, request: Fields) -> Fields:
@@ -177,13 +183,19 @@ class Operations:
     # --- checkpoints ----------------------------------------------------------------------------
 
     def _checkpoint(self, request: Fields) -> Fields:
-        labels = requests.labels(request.get("labels", {}))
-        return _describe_checkpoint(self._checkpoints.create(_sandbox_id(request), requests.kind(request), labels))
+        sandbox_id, labels = _sandbox_id(request), requests.labels(request.get("labels", {}))
+        of_docker = self._of_docker(sandbox_id)
+        checkpoints = self._docker_checkpoints if of_docker else self._checkpoints
+        return _describe_checkpoint(checkpoints.create(sandbox_id, requests.kind(request), labels))
 
     def _restore(self, request: Fields) -> Fields:
         checkpoint = self._store.get(_checkpoint_id(request))
+        if checkpoint.runtime != requests.runtime(request):
+            raise UnknownCheckpointError(f"checkpoint {checkpoint.checkpoint_id} is the {checkpoint.runtime} runtime's")
         labels, ttl_s = requests.labels(request.get("labels", {})), requests.ttl_s(request)
         try:
+            if checkpoint.runtime == "docker":
+                return describe_docker(self._docker_checkpoints.restore(checkpoint, labels, ttl_s))
             return describe(self._checkpoints.restore(checkpoint, labels, ttl_s))
         except (SandboxFailedError, OSError):
             self._store.get(checkpoint.checkpoint_id)  # that it was deleted meanwhile is the better reason

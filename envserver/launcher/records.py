@@ -13,6 +13,14 @@ from envserver.launcher.deadlines import Deadline
 from envserver.launcher.processes import started_ticks
 
 
+class UnknownSandboxError(Exception):
+    """There is no such sandbox, or it has ended."""
+
+
+class SandboxPausedError(Exception):
+    """It has to be resumed first."""
+
+
 @dataclass(frozen=True)
 class SandboxRequest:
     """What the server may choose of a sandbox; checked in `requests.py`."""

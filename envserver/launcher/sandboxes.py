@@ -29,7 +29,14 @@ from envserver.launcher.locks import KeyedLocks
 from envserver.launcher.paths import Paths
 from envserver.launcher.processes import started_ticks
 from envserver.launcher.protocol import SANDBOX_DIRECTORY
-from envserver.launcher.records import SandboxRecord, SandboxRequest, is_running, write_whole
+from envserver.launcher.records import (
+    SandboxPausedError,
+    SandboxRecord,
+    SandboxRequest,
+    UnknownSandboxError,
+    is_running,
+    write_whole,
+)
 
 log = logging.getLogger("envserver.launcher")
 
@@ -39,14 +46,6 @@ SAVED_LAYERS = ("checkpoint-", "hibernated-")
 
 class DiskReserveError(Exception):
     """The writable layers' file system, or the data directory's, is too full."""
-
-
-class UnknownSandboxError(Exception):
-    """There is no such sandbox, or it has ended."""
-
-
-class SandboxPausedError(Exception):
-    """It has to be resumed first."""
 
 
 class SandboxMaker:

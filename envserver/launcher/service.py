@@ -110,7 +110,7 @@ class Service:
             self._listener.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
-        """Hibernate episodes, end other sandboxes, undo what `node.prepare` did outside: the container is going away."""
+        """Hibernate episodes, end all else, undo what `node.prepare` did outside: the container is going away."""
         for _ in range(self._config.concurrency):
             self._heavy.acquire()  # what is under way ends first, and nothing new begins
         self._adopt_from_engine()
@@ -140,6 +140,7 @@ class Service:
         """End what nobody ended in time."""
         while not self._stopping.wait(_REAP_INTERVAL_S):
             self._adopt_from_engine()
+            self._operations.hibernation.end_remains()
             for sandbox_id in [sandbox_id for sandbox_id, deadline in self._sandboxes() if deadline.left_s() < 0]:
                 try:
                     log.warning("sandbox %s is past its deadline", sandbox_id)

@@ -139,10 +139,11 @@ class CheckpointStore:
 
 def sync_files(directory: Path) -> None:
     """The files of a directory to disk: all are begun before the first is waited for."""
-    fds = [os.open(file, os.O_RDONLY | os.O_CLOEXEC) for file in directory.iterdir()]
+    fds: list[int] = []
     try:
-        for fd in fds:
-            syscalls.start_writing(fd)
+        for file in directory.iterdir():
+            fds.append(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+            syscalls.start_writing(fds[-1])
         for fd in fds:
             os.fsync(fd)
     finally:

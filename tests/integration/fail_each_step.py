@@ -102,12 +102,14 @@ def inventory(maker: SandboxMaker) -> set[str]:
     """By name, everything that a sandbox could leave."""
     paths = maker.paths
     found = {f"mount {line.split()[4]}" for line in Path("/proc/self/mountinfo").read_text().splitlines()}
-    for directory in (paths.layers, paths.run / "s", paths.work / "bundles", paths.crun, paths.checkpoints):
+    kept = (paths.checkpoints, paths.hibernated)
+    for directory in (paths.layers, paths.run / "s", paths.work / "bundles", paths.crun, *kept):
         found |= {f"entry {entry}" for entry in directory.iterdir()}
     found |= {f"group {name}" for name in cgroups.leftovers(NODE)}
     unified = cgroups.ROOT / "unified" / cgroups.PARENT / NODE
     found |= {f"entry {entry}" for entry in unified.iterdir()} if unified.is_dir() else set()
-    found |= {f"process {pid}" for pid in _processes()}
+    # Told apart by number, for a sandbox that comes back has other pids.
+    found |= {f"process {name} ({n})" for name, count in Counter(_processes()).items() for n in range(count)}
     found |= {f"record {record.sandbox_id}" for record in maker.records()}
     found.add(f"free ranges {len(maker._ranges._fresh) + len(maker._ranges._freed)}")
     return found | {f"descriptor {number}" for number in _descriptors()}
@@ -119,7 +121,7 @@ def _processes() -> Iterator[str]:
         with contextlib.suppress(OSError):  # it has ended meanwhile
             state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
             if "python" not in (entry / "cmdline").read_text() and state != "Z":
-                yield f"{entry.name} {(entry / 'comm').read_text().strip()}"
+                yield (entry / "comm").read_text().strip()
 
 
 def _descriptors() -> list[str]:
@@ -164,6 +166,27 @@ class Operation:
         record = self.checkpoints.create(sandbox.sandbox_id, "process", {})
         return lambda: self.store.delete(record.checkpoint_id)
 
+    def of_another(self, work: Callable[[SandboxRecord], Callable[[], object]]) -> Callable[[], object]:
+        """With a sandbox of its own: one whose dump was killed is not what it was."""
+        sandbox = self.prepare_checkpoint()
+
+        def end() -> None:
+            self.maker.destroy(sandbox.sandbox_id)
+            self.hibernation.destroy(sandbox.sandbox_id)
+
+        try:
+            _await_agent(self.maker, sandbox)
+            undo = work(sandbox)
+        except BaseException:
+            end()
+            raise
+
+        def undo_all() -> None:
+            undo()
+            end()
+
+        return undo_all
+
     def restore_of(self, checkpoint_id: str) -> Callable[[], object]:
         record = self.checkpoints.restore(self.store.get(checkpoint_id), {}, 60.0)
         return lambda: self.maker.destroy(record.sandbox_id)
@@ -192,7 +215,7 @@ def attempt(operation: Callable[[], Callable[[], object]], injector: Injector) -
         undo()
 
 
-def fail_each_step(maker: SandboxMaker, operation: Callable[[], Callable[[], object]]) -> dict[str, Any]:
+def fail_each_step(maker: SandboxMaker, operation: Callable[[], Callable[[], object]], _what: str) -> dict[str, Any]:
     operation()()  # what is made once and kept is there before the count
     before = inventory(maker)
     whole = Injector()
@@ -210,8 +233,9 @@ def fail_each_step(maker: SandboxMaker, operation: Callable[[], Callable[[], obj
     return {"steps": failed, "left": left}
 
 
-def kill_crun(maker: SandboxMaker, operation: Callable[[], Callable[[], object]]) -> dict[str, Any]:
+def kill_crun(maker: SandboxMaker, operation: Callable[[], Callable[[], object]], what: str) -> dict[str, Any]:
     """SIGKILL to crun after each of many delays, by a crun of our own before it on the PATH."""
+    spared = "" if what == "create" else 'case "$*" in *" run "*) exec /usr/bin/crun "$@";; esac'
     wrapper = Path("/run/injected-bin")
     wrapper.mkdir(exist_ok=True)
     operation()()
@@ -220,15 +244,22 @@ def kill_crun(maker: SandboxMaker, operation: Callable[[], Callable[[], object]]
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{wrapper}:{path}"
     try:
-        for delay_ms in [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 80, 120]:
-            script = f'#!/bin/sh\n/usr/bin/crun "$@" &\nsleep {delay_ms / 1000}; kill -9 $! && exit 137; wait $!\n'
+        for delay_ms in [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 80, 120, 250]:
+            script = (
+                f'#!/bin/sh\n{spared}\n/usr/bin/crun "$@" &\nsleep {delay_ms / 1000}; kill -9 $! && exit 137; wait $!\n'
+            )
             (wrapper / "crun").write_text(script)
             (wrapper / "crun").chmod(0o755)
+            undo = None
             try:
-                operation()()
+                undo = operation()
                 outcome = "made"
             except Exception as error:
-                outcome = type(error).__name__
+                outcome = f"{type(error).__name__} {error}"
+            finally:
+                (wrapper / "crun").unlink()
+            if undo is not None:
+                undo()
             if remaining := settled(maker, before):
                 left[f"after {delay_ms} ms"] = remaining
                 before = inventory(maker)
@@ -242,16 +273,19 @@ def main(way: str, what: str) -> dict[str, Any]:
     maker = make_maker()
     # Python, so that a dump has more than one page to write and CRIU takes its time.
     operation = Operation(maker, "busybox")
-    attack = {"fail": fail_each_step, "kill": kill_crun}[way]
+    way_of_attack = {"fail": fail_each_step, "kill": kill_crun}[way]
+
+    def attack(maker: SandboxMaker, work: Callable[[], Callable[[], object]]) -> dict[str, Any]:
+        return way_of_attack(maker, work, what)
+
     if what == "create":
         return attack(maker, operation.create)
     sandbox = operation.prepare_checkpoint()
     _await_agent(maker, sandbox)
     try:
-        if what == "checkpoint":
-            return attack(maker, lambda: operation.checkpoint_of(sandbox))
-        if what == "hibernate":
-            return attack(maker, lambda: operation.hibernation_of(sandbox))
+        if what in ("checkpoint", "hibernate"):
+            work = operation.checkpoint_of if what == "checkpoint" else operation.hibernation_of
+            return attack(maker, lambda: operation.of_another(work) if way == "kill" else work(sandbox))
         if what == "wake":
             operation.hibernation.hibernate(sandbox.sandbox_id)
             return attack(maker, lambda: operation.waking_of(sandbox))

@@ -16,8 +16,10 @@ pytestmark = pytest.mark.node
 PROGRAM = Path(__file__).with_name("fail_each_step.py")
 MILESTONES = {
     "create": ("take", "ioctl", "attach_id_mapped", "mount", "fork_exec", "umount", "hand_over_peak"),
-    "checkpoint": ("frozen", "fork_exec", "ioctl", "thaw", "write_whole"),
-    "restore": ("take", "snapshot_subvolume", "mount", "link", "fork_exec", "umount", "hand_over_peak"),
+    "checkpoint": ("freeze", "fork_exec", "ioctl", "thaw", "write_whole", "fsync"),
+    "hibernate": ("freeze", "fork_exec", "ioctl", "write_whole", "fsync"),
+    "wake": ("take", "copy_subvolume", "mount", "link", "fork_exec", "umount", "hand_over_peak"),
+    "restore": ("take", "copy_subvolume", "mount", "link", "fork_exec", "umount", "hand_over_peak"),
 }
 
 

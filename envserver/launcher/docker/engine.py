@@ -69,9 +69,36 @@ class Engine:
             api.start(created["Id"])
         return self.cgroup(created["Id"])
 
+    def pause(self, name: str) -> None:
+        """Freeze a container; one that is paused stays so."""
+        self._switch(name, "pause", "already paused")
+
+    def unpause(self, name: str) -> None:
+        """Undo `pause`; one that is not paused goes on."""
+        self._switch(name, "unpause", "not paused")
+
+    def _switch(self, name: str, call: str, done: str) -> None:
+        api = self._api()
+        with _translated(call):
+            try:
+                getattr(api, call)(name)
+            except docker.errors.APIError as error:
+                if done not in str(error.explanation):
+                    raise
+
+    def state(self, name: str) -> str:
+        """`running`, `paused`, `exited` or another of the Engine's words; empty where there is no such container."""
+        with _translated("inspect"):
+            try:
+                return str(self._api().inspect_container(name)["State"]["Status"])
+            except docker.errors.NotFound:
+                return ""
+
     def remove_container(self, name: str) -> None:
         """Kill and remove it with its anonymous volumes, however far it got; an unknown one is no error."""
         api = self._api()
+        with contextlib.suppress(SandboxFailedError):
+            self.unpause(name)  # what is frozen does not die
         with _translated("remove"):
             try:
                 api.remove_container(name, force=True, v=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from envserver.launcher import bundle
@@ -22,7 +23,8 @@ class DockerRecord:
     cgroup: str
     created_at: float
     deadline: Deadline
-    nofile: int
+    limits: bundle.BundleLimits
+    disk_bytes: int
     labels: dict[str, str]
 
     def as_labels(self, node: str) -> dict[str, str]:
@@ -34,7 +36,8 @@ class DockerRecord:
             "uid": str(self.uid),
             "created": repr(self.created_at),
             "deadline": str(self.deadline),
-            "nofile": str(self.nofile),
+            "limits": json.dumps(asdict(self.limits)),
+            "disk": str(self.disk_bytes),
         }
         callers = {f"{_CALLERS}{name}": value for name, value in self.labels.items()}
         return {**{f"{LABEL}{name}": value for name, value in own.items()}, **callers}
@@ -49,7 +52,8 @@ class DockerRecord:
             cgroup=cgroup,
             created_at=float(labels[f"{LABEL}created"]),
             deadline=Deadline.parse(labels[f"{LABEL}deadline"]),
-            nofile=int(labels[f"{LABEL}nofile"]),
+            limits=bundle.BundleLimits(**json.loads(labels[f"{LABEL}limits"])),
+            disk_bytes=int(labels[f"{LABEL}disk"]),
             labels={name.removeprefix(_CALLERS): text for name, text in labels.items() if name.startswith(_CALLERS)},
         )
 
@@ -65,6 +69,6 @@ def describe(record: DockerRecord, state: str = "running") -> dict[str, Any]:
         "created_at": record.created_at,
         "deadline": record.deadline.shown(),
         "labels": record.labels,
-        "nofile": record.nofile,
+        "limits": {**asdict(record.limits), "disk_bytes": record.disk_bytes},
         "state": state,
     }

@@ -27,11 +27,14 @@ from envserver.launcher.docker.engine import Engine
 from envserver.launcher.docker.images import EngineImages
 from envserver.launcher.docker.records import DIRECTORY, LABEL, DockerRecord, describe
 from envserver.launcher.images import ImageStore
-from envserver.launcher.records import SandboxRequest, write_whole
+from envserver.launcher.locks import KeyedLocks
+from envserver.launcher.records import SandboxRequest, UnknownSandboxError, write_whole
 
 log = logging.getLogger("envserver.launcher")
 
 _CLAIM = "claim.json"
+_ALIVE = ("running", "paused")
+"""What the Engine says of containers that have not ended, and we of sandboxes."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,11 @@ class DockerMaker:
         server_gid: int,
     ) -> None:
         self.node, self.engine, self._paths, self._store = node, engine, paths, store
+        self.layers = paths.layers
+        self.busy = KeyedLocks()
+        """Held by whoever changes what a sandbox is doing."""
         self._images = EngineImages(engine, store)
-        self._check_reserve, self._server_uid, self._server_gid = check_reserve, server_uid, server_gid
+        self.check_reserve, self._server_uid, self._server_gid = check_reserve, server_uid, server_gid
         self._first_uid = accounts.first_uid(node)
         self._uids = idmap.RangePool()
         self._live: dict[str, DockerRecord] = {}
@@ -78,29 +84,27 @@ class DockerMaker:
 
         Raises: ImageError, DiskReserveError, RangesExhaustedError, SandboxFailedError, OSError.
         """
-        self.adopt()
         image = self._store.resolve(request.image)
-        self._check_reserve(request.disk_bytes)
-        engine_image = self._images.name_of(image.digest)
+
+        def fill(sandbox_id: str, uid: int) -> None:
+            disks.create(self.layers, sandbox_id, uid, self._store.rootfs(image.digest), request.disk_bytes)
+
+        return self.make(replace(request, image=image.digest), fill)
+
+    def make(self, request: SandboxRequest, fill: Callable[[str, int], None]) -> DockerRecord:
+        """`fill(sandbox_id, uid)` makes what the sandbox may write to."""
+        self.adopt()
+        self.check_reserve(request.disk_bytes)
+        engine_image = self._images.name_of(request.image)
         sandbox_id = os.urandom(8).hex()
         with contextlib.ExitStack() as undo:
             index = self._uids.take()
             undo.callback(self._uids.give_back, index)
-            record = DockerRecord(
-                sandbox_id=sandbox_id,
-                image=image.digest,
-                uid=self._first_uid + index,
-                cgroup="",
-                created_at=time.time(),
-                deadline=Deadline.after(request.ttl_s),
-                nofile=request.limits.nofile,
-                labels=request.labels,
-            )
-            rootfs = self._store.rootfs(image.digest)
-            disks.create(self._paths.layers, sandbox_id, record.uid, rootfs, request.disk_bytes)
-            undo.callback(disks.destroy, self._paths.layers, sandbox_id)
+            record = self._new_record(sandbox_id, self._first_uid + index, request)
+            fill(sandbox_id, record.uid)
+            undo.callback(disks.destroy, self.layers, sandbox_id)
             undo.callback(self._remove_directory, sandbox_id)
-            self._make_directory(record, rootfs)
+            self._make_directory(record, self._store.rootfs(request.image))
             undo.callback(self.engine.remove_container, self._name(sandbox_id))
             cgroup = self.engine.start_container(self._name(sandbox_id), self._body(record, engine_image, request))
             if (socket_bytes := bundle.socket_bytes(request.limits)) is not None:
@@ -111,6 +115,20 @@ class DockerMaker:
             self._live[sandbox_id] = record = replace(record, cgroup=cgroup)
         return record
 
+    @staticmethod
+    def _new_record(sandbox_id: str, uid: int, request: SandboxRequest) -> DockerRecord:
+        return DockerRecord(
+            sandbox_id=sandbox_id,
+            image=request.image,
+            uid=uid,
+            cgroup="",
+            created_at=time.time(),
+            deadline=Deadline.after(request.ttl_s),
+            limits=request.limits,
+            disk_bytes=request.disk_bytes,
+            labels=request.labels,
+        )
+
     def _name(self, sandbox_id: str) -> str:
         return f"envserver-{self.node}-{sandbox_id}"
 
@@ -120,7 +138,7 @@ class DockerMaker:
         return template.body(
             image=image,
             sandbox_id=record.sandbox_id,
-            device=disks.find_device(self._paths.layers),
+            device=disks.find_device(self.layers),
             files=template.Files(agent=shared / self._agent_name(), control=own / "run", accounts=own),
             server_uid=self._server_uid,
             ttl_s=request.ttl_s,
@@ -152,8 +170,9 @@ class DockerMaker:
     def describe(self) -> list[dict[str, Any]]:
         """Every sandbox, as the service answers. Raises: SandboxFailedError."""
         self.adopt()
-        running = {each["Labels"][f"{LABEL}sandbox"] for each in self._containers() if each["State"] == "running"}
-        return [describe(each, "running" if each.sandbox_id in running else "ended") for each in self.records()]
+        states = {each["Labels"][f"{LABEL}sandbox"]: each["State"] for each in self._containers()}
+        shown = {state: state for state in _ALIVE}
+        return [describe(each, shown.get(states.get(each.sandbox_id, ""), "ended")) for each in self.records()]
 
     def records(self) -> list[DockerRecord]:
         with self._lock:
@@ -177,8 +196,10 @@ class DockerMaker:
                 return
             for entry in self._containers():
                 record = self._claimed(DockerRecord.from_labels(entry["Labels"], ""))
-                if entry["State"] == "running" and self._paths.own(record.sandbox_id).exists():
-                    self._live[record.sandbox_id] = replace(record, cgroup=self.engine.cgroup(entry["Id"]))
+                if entry["State"] in _ALIVE and self._paths.own(record.sandbox_id).exists():
+                    self._live[record.sandbox_id] = record = replace(record, cgroup=self.engine.cgroup(entry["Id"]))
+                    if entry["State"] == "running":
+                        cgroups.thaw(record.cgroup)  # a checkpoint may have been under way
                     self._uids.take_exactly(record.uid - self._first_uid)
                 else:
                     self.engine.remove_container(self._name(record.sandbox_id))
@@ -198,7 +219,7 @@ class DockerMaker:
         partial.rename(agent)
 
     def _remove_orphans(self) -> None:
-        found = disks.found(self._paths.layers)
+        found = disks.found(self.layers)
         found |= {entry.name for entry in (self._paths.run / DIRECTORY).iterdir() if entry.is_dir()}
         for sandbox_id in sorted(found - set(self._live)):
             try:
@@ -220,6 +241,46 @@ class DockerMaker:
             write_whole(self._paths.own(sandbox_id) / _CLAIM, json.dumps(claim))
         return True
 
+    # --- changing -------------------------------------------------------------------------------
+
+    def get(self, sandbox_id: str) -> DockerRecord:
+        """Raises: UnknownSandboxError."""
+        with self._lock:
+            record = self._live.get(sandbox_id)
+        if record is None:
+            raise UnknownSandboxError(f"no sandbox {sandbox_id!r}")
+        return record
+
+    def state(self, sandbox_id: str) -> str:
+        """`running` or `paused`. Raises: UnknownSandboxError, SandboxFailedError."""
+        state = self.engine.state(self._name(self.get(sandbox_id).sandbox_id))
+        if state not in _ALIVE:
+            raise UnknownSandboxError(f"{sandbox_id} has ended")
+        return state
+
+    def take_over(self, sandbox_id: str, labels: dict[str, str], ttl_s: float) -> DockerRecord:
+        """For a server that did not make it: it runs, under these labels.
+
+        Raises: UnknownSandboxError, SandboxFailedError.
+        """
+        with self.busy.held(sandbox_id):
+            if self.state(sandbox_id) == "paused":
+                self.engine.unpause(self._name(sandbox_id))
+            self.claim(sandbox_id, self.get(sandbox_id).image, labels, ttl_s)
+            return self.get(sandbox_id)
+
+    def pause(self, sandbox_id: str) -> None:
+        """Idempotent; the Engine keeps it so. Raises: UnknownSandboxError, SandboxFailedError."""
+        with self.busy.held(sandbox_id):
+            if self.state(sandbox_id) == "running":
+                self.engine.pause(self._name(sandbox_id))
+
+    def resume(self, sandbox_id: str) -> None:
+        """Idempotent. Raises: UnknownSandboxError, SandboxFailedError."""
+        with self.busy.held(sandbox_id):
+            if self.state(sandbox_id) == "paused":
+                self.engine.unpause(self._name(sandbox_id))
+
     def _claimed(self, record: DockerRecord) -> DockerRecord:
         try:
             claim = json.loads((self._paths.own(record.sandbox_id) / _CLAIM).read_text())
@@ -234,20 +295,21 @@ class DockerMaker:
 
         Raises: SandboxFailedError, OSError.
         """
-        with self._lock:
-            record = self._live.pop(sandbox_id, None)
-        if record is None:
-            return False
-        try:
-            self._remove(sandbox_id)
-        except BaseException:
+        with self.busy.held(sandbox_id):
             with self._lock:
-                self._live[sandbox_id] = record  # to be tried again, by its owner or at its deadline
-            raise
-        self._uids.give_back(record.uid - self._first_uid)
+                record = self._live.pop(sandbox_id, None)
+            if record is None:
+                return False
+            try:
+                self._remove(sandbox_id)
+            except BaseException:
+                with self._lock:
+                    self._live[sandbox_id] = record  # to be tried again, by its owner or at its deadline
+                raise
+            self._uids.give_back(record.uid - self._first_uid)
         return True
 
     def _remove(self, sandbox_id: str) -> None:
         self.engine.remove_container(self._name(sandbox_id))
         self._remove_directory(sandbox_id)
-        disks.destroy(self._paths.layers, sandbox_id)
+        disks.destroy(self.layers, sandbox_id)

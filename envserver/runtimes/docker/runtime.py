@@ -40,7 +40,7 @@ class DockerRuntime(NodeRuntime[DockerSandbox]):
     """Declares what an old Engine can."""
 
     name = "docker"
-    capabilities = frozenset({Capability.DISK_QUOTA})
+    capabilities = frozenset({Capability.DISK_QUOTA, Capability.FILESYSTEM_CHECKPOINT, Capability.PAUSE})
 
     def _sandbox(
         self, made: dict[str, Any], spec: SandboxSpec, guest: GuestConnection, usage: UsageReader

@@ -1,7 +1,7 @@
 //! The guest agent: PID 1 of a sandbox, which runs untrusted programs for the server outside.
 //!
 //! It speaks docs/guest-protocol.md on one unix socket. Everything around it may be hostile: the programs it starts, the
-//! files it opens, what comes over the pipes. So it holds no secret, is not dumpable from its first moment, ignores
+//! files it opens, what comes over the pipes. So it holds no secret, is not dumpable while a server is connected, ignores
 //! SIGPIPE, has one thread and allocates within bounds. Modules, from the outside in: `server` (the loop), `connection`,
 //! `frame`, `msgpack`, `protocol`, `registry` (exactly once), `job` (sessions and runs), `process` and `keeper` (how a
 //! program starts), `tree`, `killing` and `stop` (how it ends), `output`, `capture` and `channel` (what flows), `files`,

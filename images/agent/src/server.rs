@@ -8,6 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::DumpableBehavior;
 
 use crate::connection::{Connection, Ended};
 use crate::files::{self, Roots};
@@ -78,6 +79,7 @@ impl Server {
 
     /// Until no server has come for too long.
     pub fn serve(mut self) {
+        self.connect(None, Instant::now());
         loop {
             let ready = self.wait();
             let now = Instant::now();
@@ -164,7 +166,16 @@ impl Server {
             kept: self.registry.kept(),
         };
         connection.send(protocol::hello(&hello).into());
-        self.connection = connection.flush().is_ok().then_some(connection);
+        let connection = connection.flush().is_ok().then_some(connection);
+        self.connect(connection, now);
+    }
+
+    /// Without a connection the agent may be dumped, and then it has to be dumpable: the memory of one that was restored
+    /// belongs to the user namespace outside, and CRIU asks from within the sandbox's. Nobody else has its uid.
+    fn connect(&mut self, connection: Option<Connection>, now: Instant) {
+        let dumpable = if connection.is_some() { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
+        let _ = rustix::process::set_dumpable_behavior(dumpable);
+        self.connection = connection;
         if let Some(orphan) = &mut self.orphan {
             orphan.adopted(self.connection.is_some(), now);
         }
@@ -172,10 +183,7 @@ impl Server {
 
     fn serve_connection(&mut self, flags: PollFlags, now: Instant) {
         if self.exchange(flags, now).is_err() {
-            self.connection = None;
-            if let Some(orphan) = &mut self.orphan {
-                orphan.adopted(false, now);
-            }
+            self.connect(None, now);
         }
     }
 
