@@ -14,13 +14,14 @@ from __future__ import annotations
 import gymnasium
 
 from envserver_sdk.gymnasium import codec
+from envserver_sdk.gymnasium._slot import EpisodeRecovered
 from envserver_sdk.gymnasium.env import EnvserverEnv
 from envserver_sdk.gymnasium.episodes import AsyncEpisodes, EpisodeRequest, Turn
 from envserver_sdk.gymnasium.spaces import JsonSpace, TextSpace, UnsupportedSchemaError, space_for
 from envserver_sdk.gymnasium.vector import EnvserverVectorEnv
 
 __all__ = [
-    "EnvserverEnv", "EnvserverVectorEnv", "AsyncEpisodes", "EpisodeRequest", "Turn",
+    "EnvserverEnv", "EnvserverVectorEnv", "AsyncEpisodes", "EpisodeRequest", "Turn", "EpisodeRecovered",
     "JsonSpace", "TextSpace", "UnsupportedSchemaError", "space_for",
     "codec",
 ]  # fmt: skip

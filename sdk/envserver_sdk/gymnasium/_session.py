@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from envserver_sdk import AsyncClient, Timeouts, Tls
+from envserver_sdk import AsyncCheckpoint, AsyncClient, Checkpoint, Timeouts, Tls
 from envserver_sdk._portal import Portal
 from envserver_sdk.models import EnvironmentInfo
 
@@ -40,6 +40,10 @@ class Session:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result. Raises: ConnectionFailed after the end."""
         return self._portal.run(coroutine)
+
+    def checkpoint(self, coroutine: Coroutine[Any, Any, AsyncCheckpoint]) -> Checkpoint:
+        """For callers without a loop; it ends with this connection."""
+        return Checkpoint(self.run(coroutine), self._portal)
 
     def environment(self, name: str) -> EnvironmentInfo:
         """What the server publishes of an environment. This ends where it fails. Raises: NotFound, ConnectionFailed."""

@@ -7,14 +7,17 @@ reward of 0 always means that the policy earned 0.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import gymnasium
 from gymnasium.error import ResetNeeded, UnsupportedMode
 
-from envserver_sdk import Timeouts, Tls
+from envserver_sdk import AsyncEpisode, Checkpoint, Timeouts, Tls
+from envserver_sdk.errors import EnvserverClientError
 from envserver_sdk.gymnasium._session import Session
 from envserver_sdk.gymnasium._slot import EpisodeRequest, Slot
 from envserver_sdk.gymnasium.spaces import space_for
@@ -37,7 +40,8 @@ class EnvserverEnv(gymnasium.Env[Any, Any]):
     Args:
         environment: its name on the server.
         url: the server's, api_key: its key, or else that of the environment variable ENVSERVER_API_KEY.
-        task, task_set, options, limits, ttl_s, idle_timeout_s, metadata: as in `AsyncClient.create`.
+        task, task_set, options, limits, ttl_s, idle_timeout_s, metadata, checkpoints, recovery, pause_after_s,
+            hibernate_after_s: as in `AsyncClient.create`.
         step_timeout_s: for the policy's own work in a step; the environment's default when left out.
         timeouts: how long to wait for what; tls: whom to trust behind https.
         render_mode: "ansi", the last observation as text, or None.
@@ -61,6 +65,10 @@ class EnvserverEnv(gymnasium.Env[Any, Any]):
         idle_timeout_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
         step_timeout_s: float | None = None,
+        checkpoints: Mapping[str, Any] | None = None,
+        recovery: str | None = None,
+        pause_after_s: float | None = None,
+        hibernate_after_s: float | None = None,
         timeouts: Timeouts | None = None,
         tls: Tls | None = None,
         render_mode: str | None = None,
@@ -74,8 +82,15 @@ class EnvserverEnv(gymnasium.Env[Any, Any]):
         self.action_space = space_for(published.action_schema)
         self.observation_space = space_for(published.observation_schema)
         request = EpisodeRequest(
-            environment, task, task_set, options or {}, limits, ttl_s, idle_timeout_s, metadata, step_timeout_s
-        )
+            environment, task, task_set, options or {}, limits, ttl_s, idle_timeout_s, metadata, step_timeout_s,
+            checkpoints, recovery, pause_after_s, hibernate_after_s,
+        )  # fmt: skip
+        self._twin: Callable[[], EnvserverEnv] = partial(
+            type(self), environment, url=url, api_key=api_key, task=task, task_set=task_set, options=options,
+            limits=limits, ttl_s=ttl_s, idle_timeout_s=idle_timeout_s, metadata=metadata,
+            step_timeout_s=step_timeout_s, checkpoints=checkpoints, recovery=recovery, pause_after_s=pause_after_s,
+            hibernate_after_s=hibernate_after_s, timeouts=timeouts, tls=tls, render_mode=render_mode,
+        )  # fmt: skip
         self._slot = Slot(self._session.client, request)
         self._session.on_close(self._slot.close)
 
@@ -94,11 +109,45 @@ class EnvserverEnv(gymnasium.Env[Any, Any]):
         """Take a step. `info` has `outcome`, `trainable`, what the step used, and its name.
 
         Raises: ResetNeeded before the first reset and after the end; InfraError, EpisodeLost and the rest of
-        `AsyncEpisode.step` where the infrastructure failed.
+        `AsyncEpisode.step` where the infrastructure failed; EpisodeRecovered where it failed and the next step goes on
+        from a checkpoint.
         """
         step = self._session.run(self._slot.step(action))
         self._show(step.observation)
         return step.observation, float(step.reward), step.terminated, step.truncated, self._slot.info(step)
+
+    def checkpoint(self, kind: str = "auto", label: str | None = None) -> Checkpoint:
+        """Save the episode as it stands, as in `AsyncEpisode.checkpoint`. Raises: ResetNeeded, CheckpointFailed."""
+        return self._session.checkpoint(self._slot.episode.checkpoint(kind, label))
+
+    def restore(self, checkpoint: Checkpoint | str) -> tuple[Any, dict[str, Any]]:
+        """Roll the episode back to a checkpoint; observation and `info` as from `reset`.
+
+        Raises: ResetNeeded, and as `AsyncEpisode.restore`.
+        """
+        checkpoint_id = checkpoint if isinstance(checkpoint, str) else checkpoint.checkpoint_id
+        observation, info = self._session.run(self._slot.restore(checkpoint_id))
+        self._show(observation)
+        return observation, info
+
+    def fork(self, n: int = 1) -> list[EnvserverEnv]:
+        """`n` environments that go on from here, each its own way and each to be closed. All of them or none.
+
+        Raises: ResetNeeded, and as `AsyncEpisode.fork`.
+        """
+        episodes = self._session.run(self._slot.episode.fork(n))
+        twins: list[EnvserverEnv] = []
+        try:
+            for episode in episodes:
+                twins.append(self._twin())
+                twins[-1]._adopt(episode.episode_id)
+        except BaseException:
+            for twin in twins:
+                twin.close()
+            for episode in episodes:
+                self._end(episode)
+            raise
+        return twins
 
     def render(self) -> str | None:
         """The last observation as text, in render mode "ansi". Raises: ResetNeeded before the first."""
@@ -109,6 +158,14 @@ class EnvserverEnv(gymnasium.Env[Any, Any]):
     def close(self) -> None:
         """Close the episode and the connection. Idempotent; also done when the object is collected, and at exit."""
         self._session.close()
+
+    def _adopt(self, episode_id: str) -> None:
+        observation, _ = self._slot.adopt(self._session.run(self._session.client.attach(episode_id)))
+        self._show(observation)
+
+    def _end(self, episode: AsyncEpisode) -> None:
+        with contextlib.suppress(EnvserverClientError):
+            self._session.run(episode.close())
 
     def _show(self, observation: Any) -> None:
         """Drawn at once, since the caller may change the observation."""

@@ -7,6 +7,7 @@ already begun again in it, and its last observation and `info` are in `final_obs
 An episode that fails, by a lost world or a lost server, disturbs no other. Its turn says so: `info["trainable"]` is
 False, `info["problem"]` the exception, the reward NaN (a sum with it in it shows), and it is truncated. Where there is
 no episode to observe, the observation is None: of a failed step, and of a slot for which no new episode could be had.
+An episode that goes on from its checkpoint is not truncated: the observation is what was observed there.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from envserver_sdk.errors import (
     NotFound,
     Unauthorized,
 )
-from envserver_sdk.gymnasium._slot import EpisodeRequest, Slot
+from envserver_sdk.gymnasium._slot import EpisodeRecovered, EpisodeRequest, Slot
 from envserver_sdk.models import Outcome
 
 __all__ = ["AsyncEpisodes", "EpisodeRequest", "Turn"]
@@ -72,6 +73,8 @@ class AsyncEpisodes:
                 "episode's end, and an action costs a model's generation"
             )
         self._mode = mode
+        self._client = client
+        self._requests = list(requests)
         self._slots = [Slot(client, request) for request in requests]
         self._random = [np.random.default_rng() for _ in requests]
         self._running: dict[int, asyncio.Task[None]] = {}
@@ -101,6 +104,28 @@ class AsyncEpisodes:
             if isinstance(turn.info.get("problem"), MISTAKES):
                 raise turn.info["problem"]
         return list(turns)
+
+    async def reset_group(
+        self,
+        indices: Sequence[int],
+        seed: int,
+        options: Mapping[str, Any] | None = None,
+        stragglers: Mapping[str, Any] | None = None,
+    ) -> list[Turn]:
+        """Begin one group in these slots: all in the same state, by the first slot's request. All of them or none.
+
+        Raises: as `AsyncClient.group`; the slots are without an episode then.
+        """
+        await self._cut(indices)
+        slots = [self._slots[index] for index in indices]
+        await asyncio.gather(*(slot.close() for slot in slots), return_exceptions=True)
+        request = self._requests[indices[0]]
+        named, rest = request.split(options or {})
+        group = await request.create_group(self._client, named, seed, rest, len(slots), stragglers)
+        turns = [Turn(index, *slot.adopt(each)) for index, slot, each in zip(indices, slots, group, strict=True)]
+        for turn in turns:
+            turn.info["group_id"] = group.group_id
+        return turns
 
     def send(self, actions: Sequence[Any], indices: Sequence[int]) -> None:
         """Begin a step in each of these slots. In the mode SAME_STEP one without an episode gets one instead.
@@ -169,6 +194,8 @@ class AsyncEpisodes:
             return turn
         try:
             step = await slot.step(action)
+        except EpisodeRecovered as problem:
+            return Turn(index, slot.episode.observation, _problem_info(problem), math.nan)
         except EnvserverClientError as problem:
             slot.needs_reset = True
             turn = Turn(index, None, _problem_info(problem), math.nan, truncated=True)

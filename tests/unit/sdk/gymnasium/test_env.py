@@ -20,9 +20,9 @@ from gymnasium.vector import SyncVectorEnv
 import envserver_sdk.gymnasium
 from envserver.runtimes.base import RuntimeUnavailableError
 from envserver.server import RunningServer
-from envserver_sdk import Timeouts, Tls
+from envserver_sdk import Client, Timeouts, Tls
 from envserver_sdk.errors import ConnectionFailed, EpisodeLost, InfraError, NotFound
-from envserver_sdk.gymnasium import EnvserverEnv, EnvserverVectorEnv
+from envserver_sdk.gymnasium import EnvserverEnv, EnvserverVectorEnv, EpisodeRecovered
 from tests.unit.episodes.helpers import until
 from tests.unit.fixtures import MakeServer
 from tests.unit.scripted import Gates, ScriptedGrader, ScriptedRuntime
@@ -369,6 +369,92 @@ async def test_a_lost_world_is_an_exception_too(server: RunningServer, runtime: 
         with pytest.raises(EpisodeLost):
             env.step({"type": "die"})
         runtime.available = True
+        env.close()
+
+    await from_thread(work)
+
+
+GET = {"type": "get"}
+
+
+def put(value: Any) -> dict[str, Any]:
+    return {"type": "set", "value": value}
+
+
+async def test_an_episode_is_saved_rolled_back_and_forked(server: RunningServer, runtime: ScriptedRuntime) -> None:
+    def work() -> None:
+        env = make(server, task="a", render_mode="ansi")
+        with pytest.raises(ResetNeeded):
+            env.unwrapped.checkpoint()  # type: ignore[attr-defined]
+        env.reset(seed=7)
+        inner = env.unwrapped
+        assert isinstance(inner, EnvserverEnv)
+        inner.step(put("saved"))
+        checkpoint = inner.checkpoint(label="here")
+        assert checkpoint.info.label == "here"
+        inner.step(put("later"))
+        one, two = inner.fork(2)
+        assert one.render() == inner.render()
+        one.step(put("other"))
+        assert [each.step(GET)[0]["value"] for each in (one, two, inner)] == ["other", "later", "later"]
+        inner.step({"type": "end"})
+        observation, info = inner.restore(checkpoint)
+        assert (observation["was"], info["generation"], info["task"]) == ("saved", 2, "a")
+        assert inner.step(GET)[0]["value"] == "saved"
+        env.close()
+        assert two.step(GET)[0]["value"] == "later", "a fork has a connection of its own"
+        assert two.reset(seed=1)[1]["generation"] == 1
+        with Client(server.url) as client:
+            client.checkpoint(checkpoint.checkpoint_id).delete()
+        one.close()
+        two.close()
+
+    await from_thread(work)
+    await until(lambda: not runtime.sandboxes)
+    assert not runtime.stored
+
+
+async def test_a_fork_whose_environment_cannot_be_made_leaves_no_episode(
+    server: RunningServer, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        env = EnvserverEnv("scripted", url=server.url, task="a")
+        env.reset()
+        twins = [env._twin()]
+
+        def twin() -> EnvserverEnv:
+            if twins:
+                return twins.pop()
+            raise ConnectionFailed("gone")
+
+        monkeypatch.setattr(env, "_twin", twin)
+        with pytest.raises(ConnectionFailed):
+            env.fork(3)
+        with Client(server.url) as client:
+            assert len(client.list().episodes) == 1
+        env.close()
+
+    await from_thread(work)
+    assert not runtime.sandboxes
+
+
+async def test_a_recovered_world_is_an_exception_and_the_next_step_goes_on(
+    server: RunningServer, runtime: ScriptedRuntime
+) -> None:
+    def work() -> None:
+        env = EnvserverEnv("scripted", url=server.url, task="a", recovery="restore")
+        env.reset(seed=5)
+        checkpoint = env.checkpoint()
+        env.step(put(6))
+        runtime.available = False
+        with pytest.raises(EpisodeRecovered) as caught:
+            env.step({"type": "die"})
+        runtime.available = True
+        assert isinstance(caught.value, EpisodeLost)
+        assert caught.value.extra["info"]["recovery"]["checkpoint_id"] == checkpoint.checkpoint_id
+        observation, *_, info = env.step(GET)
+        assert (observation["value"], info["generation"], info["step_index"]) == (5, 2, 1)
+        checkpoint.delete()
         env.close()
 
     await from_thread(work)

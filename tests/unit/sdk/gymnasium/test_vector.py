@@ -415,3 +415,105 @@ async def test_a_begin_that_is_cut_leaves_no_episode_behind(server: RunningServe
         assert len(runtime.sandboxes) == 1
         await episodes.close()
     assert runtime.counts["create"] == 2
+
+
+async def test_a_group_s_slots_begin_in_the_same_state(server: RunningServer, runtime: ScriptedRuntime) -> None:
+    def work() -> None:
+        envs = make(server, group=True)
+        observations, infos = envs.reset(seed=8)
+        assert observations == ({"prompt": "Say a."},) * 3
+        assert infos["seed"].tolist() == [8, 8, 8]
+        assert len(set(infos["group_id"])) == 1
+        observations, *_ = envs.step([{"type": "set", "value": 1}, {"type": "get"}, {"type": "get"}])
+        assert [observations[1]["value"], observations[2]["value"]] == [8, 8]
+        *_, terminations, _, _ = envs.step([END, ECHO, ECHO])
+        assert terminations.tolist() == [True, False, False]
+        with pytest.raises(ResetNeeded):
+            envs.step([ECHO] * 3)
+        _, again = envs.reset(options=mask(0, 1))
+        assert len(set(again["group_id"][:2])) == 1
+        assert again["group_id"][0] != infos["group_id"][0]
+        assert again["seed"][0] == again["seed"][1]
+        assert len(runtime.sandboxes) == 3
+        envs.close()
+
+    await from_thread(work)
+    assert not runtime.sandboxes
+
+
+async def test_a_group_s_stragglers_are_truncated(server: RunningServer, gates: Gates) -> None:
+    def work() -> None:
+        envs = make(server, group=True, stragglers={"finished": 2, "grace_s": 0.0})
+        envs.reset(seed=1)
+        envs.send([END, END, WAIT], range(3))
+        envs.recv(2)
+        gates_open()
+        _, _, _, terminations, truncations, _ = envs.recv(1)
+        assert (terminations.tolist(), truncations.tolist()) == ([False], [True])
+        envs.close()
+
+    loop = asyncio.get_running_loop()
+
+    def gates_open() -> None:
+        asyncio.run_coroutine_threadsafe(open_when_truncated(), loop).result()
+
+    async def open_when_truncated() -> None:
+        await until(lambda: any(each.reason == "straggler" for each in server.manager.episodes()))
+        gates.open("g")
+
+    await from_thread(work)
+
+
+async def test_a_group_that_cannot_begin_is_raised_and_leaves_nothing(
+    server: RunningServer, runtime: ScriptedRuntime
+) -> None:
+    def work() -> None:
+        envs = make(server, group=True)
+        envs.reset()
+        runtime.fail_creates = [RuntimeUnavailableError("away")] * 2
+        with pytest.raises(InfraError):
+            envs.reset()
+        assert not runtime.sandboxes
+        with pytest.raises(ResetNeeded):
+            envs.step([ECHO] * 3)
+        envs.reset()
+        envs.close()
+
+    await from_thread(work)
+
+
+def test_a_group_has_one_task_one_seed_and_no_autoreset() -> None:
+    for wrong in ({"autoreset_mode": AutoresetMode.SAME_STEP}, {"task": ["a", "b"]}):
+        with pytest.raises(ValueError, match="a group has one task"):
+            EnvserverVectorEnv("scripted", 2, group=True, **wrong)
+
+
+async def test_a_group_takes_no_seed_for_each(server: RunningServer) -> None:
+    def work() -> None:
+        envs = make(server, group=True)
+        with pytest.raises(ValueError, match="one integer for all"):
+            envs.reset(seed=[1, 2, 3])
+        envs.close()
+
+    await from_thread(work)
+
+
+async def test_a_recovered_slot_goes_on_and_its_turn_says_so(server: RunningServer, runtime: ScriptedRuntime) -> None:
+    def work() -> None:
+        envs = make(server, recovery="restore", checkpoints={"every_steps": 1, "kind": "replay"})
+        envs.reset(seed=1)
+        envs.step([{"type": "set", "value": 4}] * 3)
+        envs.step([ECHO] * 3)  # the checkpoint after the first step is there when the second one runs
+        runtime.available = False
+        observations, rewards, terminations, truncations, infos = envs.step([{"type": "die"}, ECHO, ECHO])
+        runtime.available = True
+        assert math.isnan(rewards[0])
+        assert not (terminations | truncations).any()
+        assert infos["trainable"].tolist() == [False, True, True]
+        assert observations[0] is not None
+        observations, *_, infos = envs.step([{"type": "get"}] * 3)
+        assert [observation["value"] for observation in observations] == [4, 4, 4]
+        assert infos["generation"].tolist() == [2, 1, 1]
+        envs.close()
+
+    await from_thread(work)
