@@ -47,7 +47,7 @@ REWARD = re.compile(r"^\s*reward \d")
 _BUILT = re.compile(r"^([\w-]+): built in ")
 _SETTING = re.compile(r"ENVSERVER_|MAKE|PYTHON.|(URL|COMPOSE_FILES|VIRTUAL_ENV)$")
 """Variables that would lead make elsewhere; PYTHON, the interpreter to use, is a newcomer's to set."""
-_VOLUMES = ("data", "run", "tasks")
+_VOLUMES = ("data", "run", "tasks", "journal")
 _SHOWN_LINES = 30
 """Of make's output, when it failed."""
 

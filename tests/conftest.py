@@ -69,7 +69,7 @@ def started_node() -> Iterator[Node]:
         (ROOT / ".build" / "test-launcher.log").write_text(logs.stdout + logs.stderr)
     finally:
         _compose(project, run, "down")
-        volumes = (f"{project}_{name}" for name in ("data", "run", "tasks"))
+        volumes = (f"{project}_{name}" for name in ("data", "run", "tasks", "journal"))
         subprocess.run(["docker", "volume", "rm", *volumes], check=False, capture_output=True)
         shutil.rmtree(run, ignore_errors=True)
 

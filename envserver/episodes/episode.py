@@ -390,7 +390,7 @@ class Episode(Entry):
             "state": self.state.value, "reason": self.reason, "step_index": self.step_index,
             "steps_taken": self.steps_taken, "reward": self.reward,
         }  # fmt: skip
-        if done.world_over:
+        if done.world_over or self.grade_result is not None:
             changes["sandbox_id"] = None
         if self.grade_result is not None:
             changes["grade"] = self.grade_result.model_dump_json().encode()

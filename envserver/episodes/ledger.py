@@ -142,7 +142,9 @@ class Ledger:
         await written(self._journal.save_episode(self._id, durable=durable, clock=_clock(self._lease), **changes))
 
     async def graded(self, state: EpisodeState, grade: GradeResult) -> None:
-        await self.note(durable=True, state=state.value, grade=grade.model_dump_json().encode())
+        """Its sandbox is not needed any more."""
+        encoded = grade.model_dump_json().encode()
+        await self.note(durable=True, state=state.value, grade=encoded, sandbox_id=None)
 
     async def closed(self, reason: str) -> None:
         await self.note(durable=True, state=EpisodeState.CLOSED.value, reason=reason, closed_at=clock.wall())

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,6 +188,9 @@ class Recoverer:
             ticket = self._services.admission.occupy(Charge.of(episode.plan.limits))
         episode.take_world(world, ticket, left.row)
         self._resume(episode, left)
+        if state is EpisodeState.PAUSED and world.stage is not None:
+            with contextlib.suppress(Problem):  # it runs, then
+                await episode.rest(state)
         return "attached"
 
     def _begin_anew(self, episode: Episode, left: Left) -> str:

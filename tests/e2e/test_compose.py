@@ -66,7 +66,7 @@ def project() -> Iterator[Project]:
         yield made
     finally:
         made.make("down")
-        volumes = [f"{made.name}_{name}" for name in ("data", "run", "tasks")]
+        volumes = [f"{made.name}_{name}" for name in ("data", "run", "tasks", "journal")]
         subprocess.run(["docker", "volume", "rm", *volumes], check=False)
 
 

@@ -62,7 +62,7 @@ def test_episodes_play_on_the_engine_and_make_down_ends_them(state: Path) -> Non
         assert len(_containers(node)) >= 1
     finally:
         make("down", project, **settings)
-        volumes = (f"{project}_{name}" for name in ("data", "run", "tasks"))
+        volumes = (f"{project}_{name}" for name in ("data", "run", "tasks", "journal"))
         subprocess.run(["docker", "volume", "rm", *volumes], check=False, capture_output=True)
     assert _containers(node) == []
 

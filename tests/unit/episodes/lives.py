@@ -21,7 +21,7 @@ from tests.unit.fixtures import ENVIRONMENTS, make_config
 
 
 class Link(scripted.ScriptedRuntime):
-    """One server's way to the runtime, which it shares with its successors; calls through a cut one never return."""
+    """One server's way to the runtime, which it shares with its successors; a call through a cut one ends its caller."""
 
     def __init__(self, inner: scripted.ScriptedRuntime) -> None:
         self.__dict__ = inner.__dict__
@@ -40,7 +40,8 @@ _DEAD: set[int] = set()
 
 
 async def _never(*_: Any, **__: Any) -> Any:
-    await asyncio.Event().wait()
+    """The caller is dead."""
+    raise asyncio.CancelledError
 
 
 class Lives:
@@ -72,8 +73,10 @@ class Lives:
             episode.lease.stop()
         closing = asyncio.ensure_future(services.journal.close())  # from now on it takes nothing
         await asyncio.sleep(0)
-        for task in list(services._tasks):
-            task.cancel()
+        while services._tasks:
+            for task in list(services._tasks):
+                task.cancel()
+            await asyncio.sleep(0)
         await closing
 
     async def reboot(self) -> EpisodeManager:
