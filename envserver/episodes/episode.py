@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
-from envserver import clock
+from envserver import clock, failpoints
 from envserver.access.tenants import Hold
 from envserver.episodes.admission import Charge, Ticket, Waiter
 from envserver.episodes.beginning import begin
@@ -179,15 +179,18 @@ class Episode(Entry):
         try:
             if written is None:
                 await self._ledger.replaced(self.generation, origin)
+                failpoints.hit("server.replace.written")
                 await self._leave_world()
             await self._admit_again()
             world = await begin(self._services, self.plan, self.generation, origin)
+            failpoints.hit("server.begin.world_made")
             started = encode_started(self.plan, world)
             try:
                 if written is not None:
                     await asyncio.shield(written)
                 self._live_in(world, origin)
                 await self._ledger.begun(self.generation, origin, world, started)
+                failpoints.hit("server.begin.written")
             except BaseException:
                 await self._leave_world() if self._world is world else await self._services.destroy(world.sandbox)
                 raise
@@ -358,6 +361,7 @@ class Episode(Entry):
                 listener = record.output if record.listeners else None
                 attempt = Attempt(world.sandbox.reserve_series(), timeout_s, read_usage(world), listener)
                 await self._ledger.intend(record, action, attempt)
+                failpoints.hit("server.step.intended")
             return world, attempt
         except BaseException:
             self._records.discard(record)
@@ -365,6 +369,7 @@ class Episode(Entry):
 
     async def _carry_out(self, record: StepRecord, world: World, action: Any, attempt: Attempt) -> None:
         done = await run_step(self._services, world, action, attempt)
+        failpoints.hit("server.step.ran")
         self._submitting = done.submitted
         _settle(self._acting)
         if done.submitted:
@@ -379,6 +384,7 @@ class Episode(Entry):
         body = encode_step(record, done, truncated=truncated)
         await self._write_down(record, done, body, world)
         world.sandbox.settle_series(attempt.series)
+        failpoints.hit("server.step.written")
         self._records.finish(record, body)
         if done.world_over:
             await self._leave_world()
@@ -521,6 +527,7 @@ class Episode(Entry):
                 await self._sleep.hibernate(world)
                 self._charged_cpu_s = 0.0
                 self._give_capacity_back()
+            failpoints.hit("server.rest.asleep")
             await self._ledger.note(state=self.shown_state.value)
 
     async def _wake_up(self) -> None:
@@ -622,8 +629,10 @@ class Episode(Entry):
         else:
             world = await self._awake() if self._world is not None else None
             result = await grade_episode(self._services, self.plan, self.generation, world)
+            failpoints.hit("server.grade.judged")
         if not self._submitting:  # else it is written with its step
             await self._ledger.graded(self.state, result)
+            failpoints.hit("server.grade.written")
         self.grade_result = result
         await self._leave_world()
         log.info("episode_graded", episode_id=self.episode_id, generation=self.generation, reward=result.reward)
@@ -657,6 +666,7 @@ class Episode(Entry):
         await _cancel(self._starting, self._stepping, self._grading, *self._between)
         try:
             await self._ledger.closed(self.reason or "")
+            failpoints.hit("server.close.written")
         finally:
             await self._leave_world()
             self._give_capacity_back()

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from pydantic_core import to_json
 
-from envserver import clock
+from envserver import clock, failpoints
 from envserver.episodes.admission import Charge
 from envserver.episodes.durable import written
 from envserver.episodes.encoding import encode_all, encode_group
@@ -77,6 +77,7 @@ class Forks:
         await self._admit(episodes)
         write = self._manager.write_down(episodes)
         try:
+            failpoints.hit("server.fork.admitted")
             return await self._begin_each(episodes, origin, write)
         except BaseException:
             await close_all(episodes, "create_failed")
@@ -95,6 +96,7 @@ class Forks:
         write = self._manager.write_down(episodes, row)
         try:
             bodies, kind = await self._begin_alike(episodes, Origin(How.CREATE, choice.seed, request.options), write)
+            failpoints.hit("server.group.begun")
             body = encode_group(group_id, kind, bodies)
             await written(self._services.journal.save_group(group_id, durable=True, started=body))
         except BaseException:

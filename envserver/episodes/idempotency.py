@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from envserver import clock
+from envserver import clock, failpoints
 from envserver.episodes.durable import written
 from envserver.episodes.journal.journal import Journal
 from envserver.episodes.journal.rows import CallRow
@@ -101,10 +101,12 @@ class IdempotencyStore:
         if makes:
             intent = CallRow(name.text, fingerprint, None, None, None, clock.wall())
             await written(self._journal.save_call(intent))
+        failpoints.hit("server.call.begun")
         reply = await call(name.text)
         await written(
             self._journal.save_call(CallRow(name.text, fingerprint, None, reply.status, reply.body, clock.wall()))
         )
+        failpoints.hit("server.call.written")
         return reply
 
     def _add(self, name: Name, fingerprint: bytes, answer: asyncio.Future[Reply]) -> _Entry:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
-from envserver import clock
+from envserver import clock, failpoints
 from envserver.access.tenants import DEFAULT_TENANT
 from envserver.episodes.admission import Charge
 from envserver.episodes.encoding import encode_all
@@ -85,6 +85,7 @@ class Recoverer:
         episodes = await asyncio.gather(*(self._recover(row, running, found) for row in rows))
         recovered = [each for each in episodes if each is not None]
         await self._regroup(recovered)
+        failpoints.hit("server.recovery.regrouped")
         await self._answer_calls(recovered, rows)
         await self._clear_sandboxes({row.sandbox_id for row in rows if row.sandbox_id}, found)
         await self._clear_checkpoints()
@@ -186,6 +187,7 @@ class Recoverer:
         ticket = None
         if world.stage is not None:
             ticket = self._services.admission.occupy(Charge.of(episode.plan.limits))
+        failpoints.hit("server.recovery.adopted")
         episode.take_world(world, ticket, left.row)
         self._resume(episode, left)
         if state is EpisodeState.PAUSED and world.stage is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pydantic_core import from_json
 
-from envserver import clock
+from envserver import clock, failpoints
 from envserver.episodes.durable import written
 from envserver.episodes.history import steps_since_reset
 from envserver.episodes.journal.rows import CheckpointRow
@@ -112,11 +112,13 @@ class Saver:
             call_key=wish.call_key,
         )
         try:
+            failpoints.hit("server.checkpoint.stored")
             await self._ledger.saved(row)
         except InfraError:
             if stored is not None:
                 await self._services.forget_checkpoint(stored.checkpoint_id)
             raise
+        failpoints.hit("server.checkpoint.written")
         self._services.metrics.checkpoints.labels(kind.value).observe(row.pause_ms / 1000)
         return row
 
@@ -217,5 +219,6 @@ async def delete_checkpoint(services: Services, row: CheckpointRow) -> None:
     Episodes that were forked from it do not need it. Raises: InfraError.
     """
     await written(services.journal.delete_checkpoint(row.checkpoint_id, clock.wall()))
+    failpoints.hit("server.checkpoint.forgotten")
     if row.runtime_id is not None:
         await services.forget_checkpoint(row.runtime_id)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from envserver import failpoints
 from envserver.episodes.lease import Lease
 from envserver.episodes.plan import Plan
 from envserver.episodes.services import Services
@@ -103,6 +104,7 @@ class Sleep:
         except BaseException:
             await self._services.destroy(sandbox)
             raise
+        failpoints.hit("server.wake.adopted")
         world.stage = Stage(sandbox, environment)
         self._run()
 
