@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from envserver.cli import audit, doctor, episodes, images, keys, node, play, probe, tasks, top
+from envserver.cli import audit, checkpoints, doctor, episodes, groups, images, keys, node, play, probe, tasks, top
 from envserver.cli.output import clean
 from envserver.cli.problems import explain
 
@@ -26,6 +26,8 @@ app.add_typer(probe.app)
 app.add_typer(top.app)
 # Groups of commands under a name.
 app.add_typer(episodes.app, name="episodes")
+app.add_typer(checkpoints.app, name="checkpoints")
+app.add_typer(groups.app, name="groups")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(images.app, name="images")
 app.add_typer(keys.app, name="keys")

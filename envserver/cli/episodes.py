@@ -1,4 +1,4 @@
-"""Commands that look at a running server's episodes, and end them."""
+"""Commands that look at a running server's episodes, save them, put them to rest, and end them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import typer
 from envserver.cli.options import DEFAULT_PAGE, DEFAULT_URL, AllPages, ApiKey, AsJson, Cursor, PageSize, Url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import RenderableType
 
-    from envserver_sdk import Client
+    from envserver_sdk import Client, Episode
     from envserver_sdk.models import EpisodeInfo, EpisodeState
 
-app = typer.Typer(no_args_is_help=True, help="Look at the episodes of a running server, and end them.")
+app = typer.Typer(no_args_is_help=True, help="Look at the episodes of a running server, save, rest and end them.")
 
 EpisodeId = Annotated[str, typer.Argument(help="As `envserver episodes list` shows it.")]
+EpisodeIds = Annotated[list[str], typer.Argument(help="Which.")]
 
 
 def _state(name: str | None) -> EpisodeState | None:
@@ -102,10 +105,7 @@ def show_episode(
 
 @app.command("close")
 def close_episodes(
-    episode_ids: Annotated[list[str], typer.Argument(help="Which.")],
-    url: Url = DEFAULT_URL,
-    api_key: ApiKey = None,
-    as_json: AsJson = False,
+    episode_ids: EpisodeIds, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
 ) -> None:
     """Close episodes and free what they hold; closing a closed one is no error."""
     from envserver.cli.output import show, table
@@ -135,6 +135,85 @@ def grade_episode(
     show(document, as_json, lambda: fields({name: json.dumps(value) for name, value in document.items()}))
 
 
+@app.command("checkpoint")
+def checkpoint_episode(
+    episode_id: EpisodeId,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    kind: Annotated[str, typer.Option(help="process, filesystem, replay; auto: the strongest that works.")] = "auto",
+    label: Annotated[str | None, typer.Option(help="A text to find it by.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save an episode as it stands; it goes on."""
+    from envserver.cli.output import fields, show
+    from envserver.cli.remote import connect
+
+    if kind not in (kinds := ("auto", *_kinds())):
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(kinds)}")
+    with connect(url, api_key) as client:
+        document = client.attach(episode_id).checkpoint(kind, label).info.model_dump(mode="json")
+    show(document, as_json, lambda: fields(document))
+
+
+def _kinds() -> list[str]:
+    from envserver_sdk.models import CheckpointKind
+
+    return [kind.value for kind in CheckpointKind]
+
+
+@app.command("restore")
+def restore_episode(
+    episode_id: EpisodeId,
+    checkpoint_id: Annotated[str, typer.Argument(help="As `envserver checkpoints ls` shows it.")],
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Roll an episode back to a checkpoint, as its next generation."""
+    from envserver.cli.output import fields, show
+    from envserver.cli.remote import connect
+
+    with connect(url, api_key) as client:
+        document = client.attach(episode_id).restore(checkpoint_id).model_dump(mode="json")
+    show(document, as_json, lambda: fields({name: json.dumps(value) for name, value in document.items()}))
+
+
+@app.command("pause")
+def pause_episodes(
+    episode_ids: EpisodeIds, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
+) -> None:
+    """Freeze episodes; their next step thaws them."""
+    _change(url, api_key, episode_ids, as_json, lambda episode: episode.pause())
+
+
+@app.command("hibernate")
+def hibernate_episodes(
+    episode_ids: EpisodeIds, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
+) -> None:
+    """Put episodes on disk and free their memory; their next step wakes them."""
+    _change(url, api_key, episode_ids, as_json, lambda episode: episode.hibernate())
+
+
+@app.command("resume")
+def resume_episodes(
+    episode_ids: EpisodeIds, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False
+) -> None:
+    """Wake episodes that are paused or hibernated."""
+    _change(url, api_key, episode_ids, as_json, lambda episode: episode.resume())
+
+
+def _change(
+    url: str, api_key: str | None, episode_ids: list[str], as_json: bool, change: Callable[[Episode], EpisodeInfo]
+) -> None:
+    from envserver.cli.output import show, table
+    from envserver.cli.remote import connect
+
+    with connect(url, api_key) as client:
+        changed = [change(client.attach(episode_id)).model_dump(mode="json") for episode_id in episode_ids]
+    rows = [(info["episode_id"], info["state"], info["generation"], info["step_index"]) for info in changed]
+    show(changed, as_json, lambda: table(("episode", "state", ">generation", ">steps"), rows))
+
+
 @app.command("steps")
 def list_steps(
     episode_id: EpisodeId,
@@ -144,7 +223,7 @@ def list_steps(
     last: Annotated[int | None, typer.Option("--to", min=1, help="The last step shown.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the records of an episode's steps, those that the server still has."""
+    """Show the records of an episode's steps, those of its current generation."""
     from envserver.cli.output import show, table
     from envserver.cli.remote import connect
 
@@ -163,7 +242,7 @@ def _record(url: str, api_key: str | None, info: EpisodeInfo, index: int) -> dic
     path = f"/v1/episodes/{info.episode_id}/steps/{index}"
     try:
         document: dict[str, Any] = json.loads(fetch(url, api_key, path, {"generation": info.generation}))
-    except NotFound as problem:  # an old one, forgotten to bound the memory
+    except NotFound as problem:  # before the checkpoint that this generation goes on from
         return {"step_index": index, "generation": info.generation, "missing": problem.detail}
     return document
 

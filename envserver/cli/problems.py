@@ -42,7 +42,7 @@ def explain(error: Exception) -> CommandError | None:
     """What an error means to a person; None for a defect."""
     if isinstance(error, CommandError):
         return error
-    return _of_client(error) or _of_node(error) or _of_tasks(error) or _of_access(error)
+    return _of_client(error) or _of_node(error) or _of_tasks(error) or _of_access(error) or _of_journal(error)
 
 
 def _of_client(error: Exception) -> CommandError | None:
@@ -92,3 +92,9 @@ def _of_access(error: Exception) -> CommandError | None:
     from envserver.access.keys import KeysFileError
 
     return CommandError(str(error)) if isinstance(error, (AuditError, KeysFileError)) else None
+
+
+def _of_journal(error: Exception) -> CommandError | None:
+    from envserver.episodes.journal.errors import JournalError
+
+    return CommandError(f"the journal: {error}") if isinstance(error, JournalError) else None

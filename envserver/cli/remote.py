@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 RECONNECT_S = 1.0
 """Whoever types a command is not to wait long to hear that there is no server."""
+CREATE_S = 120.0
+"""Nor for a node that stays full."""
 CALL_S = 30.0
 
 
@@ -22,7 +24,7 @@ def connect(url: str, api_key: str | None) -> Iterator[Client]:
     from envserver_sdk import Client, Timeouts
 
     try:
-        client = Client(url, api_key, timeouts=Timeouts(reconnect_s=RECONNECT_S))
+        client = Client(url, api_key, timeouts=Timeouts(reconnect_s=RECONNECT_S, create_s=CREATE_S))
     except ValueError as error:
         raise CommandError(str(error), Exit.USAGE) from None
     with client:

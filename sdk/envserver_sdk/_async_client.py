@@ -174,6 +174,21 @@ class AsyncClient:
         )
         return AsyncEpisode(self._link, started)
 
+    async def attach_group(self, group_id: str) -> AsyncGroup:
+        """Go on with a group that another client made; `rejoin` of a member brings its last observation.
+
+        Raises: NotFound.
+        """
+        info = await self._link.get(models.GroupInfo, f"/v1/groups/{group_id}")
+        members = [
+            models.EpisodeStarted(
+                episode_id=each.episode_id, generation=each.generation, step_index=each.step_index, observation={},
+                info={},
+            )
+            for each in info.episodes
+        ]  # fmt: skip
+        return AsyncGroup(self._link, models.GroupStarted(group_id=group_id, episodes=members))
+
     async def checkpoint(self, checkpoint_id: str) -> AsyncCheckpoint:
         """A checkpoint by its id, to fork or delete it. Raises: NotFound."""
         return AsyncCheckpoint(

@@ -309,7 +309,7 @@ class AsyncGroup:
         self._link = link
         self.group_id = started.group_id
         self.kind = started.kind
-        """Of the checkpoint by which they were made alike; None for a group of one."""
+        """Of the checkpoint by which they were made alike; None for a group of one, and where it is not known."""
         self.episodes = [AsyncEpisode(link, each) for each in started.episodes]
 
     async def __aenter__(self) -> Self:

@@ -181,6 +181,13 @@ class Client:
         """Go on with an episode that another client made. Raises: NotFound."""
         return Episode(self._portal.run(self._async.attach(episode_id)), self._portal)
 
+    def attach_group(self, group_id: str) -> Group:
+        """Go on with a group that another client made; `rejoin` of a member brings its last observation.
+
+        Raises: NotFound.
+        """
+        return Group(self._portal.run(self._async.attach_group(group_id)), self._portal)
+
     def checkpoint(self, checkpoint_id: str) -> Checkpoint:
         """A checkpoint by its id, to fork or delete it. Raises: NotFound."""
         return Checkpoint(self._portal.run(self._async.checkpoint(checkpoint_id)), self._portal)
@@ -430,7 +437,7 @@ class Group:
 
     @property
     def kind(self) -> CheckpointKind | None:
-        """Of the checkpoint by which they were made alike; None for a group of one."""
+        """Of the checkpoint by which they were made alike; None for a group of one, and where it is not known."""
         return self._async.kind
 
     @property

@@ -208,22 +208,35 @@ class ListCheckpoints(RequestModel):
     limit: PageSize = 100
 
 
-class ListTrajectories(RequestModel):
-    """Which episodes' trajectories; what is left out does not filter."""
+class GetTrajectory(RequestModel):
+    """Of which generation; left out, the current one."""
 
+    generation: Index | None = None
+
+
+class ListTrajectories(RequestModel):
+    """Which trajectories, in the order in which their episodes were made; what is left out does not filter."""
+
+    format: Literal["jsonl", "parquet"] = "jsonl"
+    generations: Literal["current", "all"] = "current"
+    """`all`: earlier ones too, that a reset, a restore or a recovery replaced."""
     environment: str | None = None
     task_set: str | None = None
     task: str | None = None
     state: Annotated[EpisodeState, Field(strict=False)] | None = None
+    """Of the episode."""
     group_id: str | None = None
     created_after: float | None = None
-    """Unix time."""
+    """Unix time of the episode's making, inclusive."""
     created_before: float | None = None
+    """Exclusive."""
     min_reward: float | None = None
+    """Inclusive, of the sum over the steps."""
     graded: bool | None = None
     trainable: bool | None = None
     """True: only those whose every step and grade may be learnt from."""
-    cursor: str | None = None
+    cursor: str | None = Field(default=None, max_length=64)
+    """`Trajectory.cursor` of the last one that is known."""
     limit: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] = 1_000_000
 
 
@@ -386,11 +399,15 @@ class GroupInfo(ResultModel):
 
 
 class TrajectoryStep(ResultModel):
-    """One step with all that was sent and answered."""
+    """One finished step with all that was sent and answered."""
 
-    step_index: int
+    episode_id: str
+    """Whose world took it: an ancestor's, before a fork."""
     generation: int
+    step_index: int
     action: Any
+    timeout_s: float
+    """The policy's own limit."""
     observation: JsonObject
     reward: float
     terminated: bool
@@ -403,38 +420,66 @@ class TrajectoryStep(ResultModel):
     """Unix time."""
     finished_at: float
 
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(self.info["outcome"])
+
+    @property
+    def trainable(self) -> bool:
+        """Whether a trainer may learn from this step."""
+        return bool(self.info["trainable"])
+
 
 class Trajectory(ResultModel):
-    """One episode's record, of its current generation."""
+    """One generation of an episode, with all that led to it."""
 
     episode_id: str
     generation: int
+    cursor: str
+    """Where it stands in the order of an export."""
     environment: str
     task_set: str
     task: str
     seed: int
     options: JsonObject
+    limits: JsonObject
+    """Of the container, as `LimitsRequest` has them."""
     image: str | None
     """Digest."""
     state: EpisodeState
+    """The episode's; so are `reason`, `closed_at` and `group_id`."""
     reason: str | None
     created_at: float
+    """Unix time of the episode's making."""
+    begun_at: float
+    """Unix time of this generation's beginning."""
     closed_at: float | None
     metadata: JsonObject
+    """The trainer's own, as it came with the create."""
     group_id: str | None
+    origin: str
+    """How this generation began: create, reset, fork, restore or recovery."""
     lineage: list[Lineage]
     """From the nearest to the farthest: whose steps stand before this generation's own."""
     observation: JsonObject
     """The one that the first of `steps` answers to."""
     info: JsonObject
+    """Of this generation's beginning."""
+    checkpoints: list[CheckpointInfo]
+    """Taken of this generation and not deleted."""
     steps: list[TrajectoryStep]
-    """From the world's reset on: those of the lineage first, as long as they are remembered."""
+    """From the reset on: those of the lineage first. A step that runs is left out."""
+    complete: bool
+    """Whether `steps` has all since the reset; False once retention has removed some."""
     reward: float
-    """Sum over the steps."""
+    """Sum over `steps`."""
+    terminated: bool
+    """The last step ended the task."""
+    truncated: bool
+    """It is over and nothing ended the task: a limit, a call or a fault did, or it was replaced."""
     grade: GradeResult | None
     trainable: bool
     """Every step, and the grade if there is one, may be learnt from."""
-    checkpoints: list[CheckpointInfo]
 
 
 class EpisodeList(ResultModel):

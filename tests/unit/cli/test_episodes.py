@@ -72,12 +72,22 @@ async def test_steps_are_shown_with_control_characters_as_escapes(server: Runnin
     assert [record["info"]["outcome"] for record in some] == ["format_error"]
 
 
-async def test_steps_that_the_server_has_forgotten_are_shown_as_missing(make_server: MakeServer, ask: Ask) -> None:
+async def test_steps_are_shown_that_memory_no_longer_holds(make_server: MakeServer, ask: Ask) -> None:
     server = await make_server(record_bytes=1000)
     episode = await make(server, {"type": "large", "size": 900}, {"type": "large", "size": 900})
-    first, second = (await ask("episodes", "steps", episode, "--url", server.url, "--json")).document
+    records = (await ask("episodes", "steps", episode, "--url", server.url, "--json")).document
+    assert [len(record["observation"]["text"]) for record in records] == [900, 900]
+
+
+async def test_steps_of_an_earlier_generation_are_shown_as_missing(server: RunningServer, ask: Ask) -> None:
+    async with AsyncClient(server.url) as client:
+        episode = await client.create("scripted", task="a")
+        await episode.step({"type": "echo"})
+        await episode.restore(await episode.checkpoint())
+        await episode.step({"type": "echo"})
+    first, second = (await ask("episodes", "steps", episode.episode_id, "--url", server.url, "--json")).document
     assert first["missing"]
-    assert len(second["observation"]["text"]) == 900
+    assert second["generation"] == 2
 
 
 async def test_what_is_not_there_is_not_found(server: RunningServer, ask: Ask) -> None:
