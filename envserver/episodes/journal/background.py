@@ -120,6 +120,7 @@ class Checkpointer:
                 failpoints.hit("journal.checkpointed")
             except (sqlite3.Error, OSError) as error:  # the log keeps everything; the next one tries again
                 log.warning("journal_not_checkpointed", error=str(error))
+            self._written = 0  # leaves the writer time to copy the rest: two cannot at once
             self._busy = False
 
 

@@ -64,11 +64,9 @@ def open_journal(directory: Path | None, settings: JournalSettings) -> Opened:
         return _open_in_memory(settings)
     with ExitStack() as stack:
         try:
-            opened = _open_on_disk(directory, settings, stack)
+            return _open_on_disk(directory, settings, stack)
         except (sqlite3.Error, OSError) as error:
             raise translate(error, str(directory / DATABASE)) from error
-        stack.pop_all()
-        return opened
 
 
 def _open_in_memory(settings: JournalSettings) -> Opened:
@@ -91,37 +89,51 @@ def _open_on_disk(directory: Path, settings: JournalSettings, stack: ExitStack) 
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_path(directory.parent)
     stack.callback(DirectoryLock(directory).release)
-    path = directory / DATABASE
-    log = check_log(directory)
+    path, log = directory / DATABASE, check_log(directory)
     created = not path.exists() or not path.stat().st_size
     path.touch(0o600)  # SQLite gives the log the database's mode
     connection = connect(path, settings)
     stack.callback(connection.close)
-    check_database(connection, path, limit_bytes=settings.check_bytes, thorough=log.tail_bytes > 0)
+    check_database(
+        connection, path, limit_bytes=settings.check_bytes, thorough=log.tail_bytes > 0 and not log.interrupted
+    )
     make_writable(connection, settings)
     had = migrate(connection)
     payloads = PayloadFiles(directory)
-    removed = payloads.remove_others({row[0] for row in connection.execute("SELECT digest FROM payloads")})
-    reading = connect(path, settings)
-    stack.callback(reading.close)
-    reading.execute("PRAGMA query_only = ON")
-    sync_path(directory)  # the names of the database and its log
-    checkpointer = Checkpointer(lambda: connect(path, settings), settings.checkpoint_bytes)
-    stack.callback(checkpointer.stop)
-    syncer = Syncer(directory / WAL, payloads, checkpointer.copy_all)
-    stack.callback(syncer.stop)
-    writer = Writer(Writes(connection, payloads, settings.inline_bytes), str(path), syncer.submit, checkpointer.wrote)
-    stack.callback(writer.stop)
     report = OpenReport(
         created=created,
         migrated_from=had if not created and had != VERSION else None,
         cut_bytes=log.tail_bytes,
         cut_what=log.what,
         recovered_bytes=max(log.committed_bytes - HEADER_BYTES, 0),
-        payloads_removed=removed,
+        payloads_removed=payloads.remove_others({row[0] for row in connection.execute("SELECT digest FROM payloads")}),
     )
-    close = stack.pop_all().close
-    return Opened(_journal_id(connection), report, writer, Reader(Reads(reading, payloads), str(path)), close)
+    sync_path(directory)  # the names of the database, its log and the payloads' folder
+    return _start(directory, connection, payloads, settings, report, stack)
+
+
+def _start(
+    directory: Path,
+    connection: sqlite3.Connection,
+    payloads: PayloadFiles,
+    settings: JournalSettings,
+    report: OpenReport,
+    stack: ExitStack,
+) -> Opened:
+    """The threads of a journal that is in order; the writer stops first, since it hands on to the others."""
+    path = directory / DATABASE
+    journal_id = _journal_id(connection)
+    reading = connect(path, settings)
+    stack.callback(reading.close)
+    reading.execute("PRAGMA query_only = ON")
+    checkpointer = Checkpointer(lambda: connect(path, settings), settings.checkpoint_bytes)
+    stack.callback(checkpointer.stop)
+    syncer = Syncer(directory / WAL, payloads, checkpointer.copy_all)
+    stack.callback(syncer.stop)
+    writer = Writer(Writes(connection, payloads, settings.inline_bytes), str(path), syncer.submit, checkpointer.wrote)
+    stack.callback(writer.stop)
+    reader = Reader(Reads(reading, payloads), str(path))
+    return Opened(journal_id, report, writer, reader, stack.pop_all().close)
 
 
 def _journal_id(connection: sqlite3.Connection) -> str:

@@ -27,7 +27,8 @@ class JournalSettings:
     checkpoint_bytes: int = 4 * MIB
     """About so much is written before what is in the write-ahead log is copied into the database."""
     wal_bytes: int = 32 * MIB
-    """Of the write-ahead log: past it the writer copies what is left of it itself, and begins it anew.
+    """Of the write-ahead log, about: past it the writer copies what is left of it itself, and begins it anew.
+    It grows further only by what is written while a disk takes its time for one such copy.
 
     A log of this size takes 0.6 s to examine when the next server opens it after a kill.
     """

@@ -11,7 +11,7 @@ ignore is looked for here, so that a server can say that something was cut off, 
 The log is overwritten from its beginning when everything in it was copied to the database, under new salts, the first
 one greater than before: frames of older salts behind the last commit are what is normal there, and no tail. A
 transaction that did not get as far as its commit is one, and so is whatever carries the current salts, or one of the
-two, and does not go on from the frame before it: torn by a loss of power, or changed later.
+two, and does not go on from the frame before it: torn by a kill or a loss of power, or changed later.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class Log:
     """From there to the end of what was written under the current salts."""
     what: str | None = None
     """What the tail is, in words."""
+    interrupted: bool = False
+    """Nothing was written behind what is torn: a process killed while it wrote a transaction leaves that."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,14 @@ def _examine(file: BinaryIO, size_bytes: int) -> Log:
             committed = end
     tail_end = _find_tail(file, header, whole, size_bytes)
     committed = committed or HEADER_BYTES
-    if tail_end > whole:
-        what = f"the frame at byte {whole} is torn or damaged"
+    if tail_end == committed:
+        return Log(size_bytes, committed)
+    following = (tail_end - whole - 1) // header.frame_bytes
+    if following > 0:
+        what = f"the frame at byte {whole} is damaged, and {following} behind it are lost with it"
     else:
-        what = f"the transaction at byte {committed} was not committed"
-    tail_bytes = tail_end - committed
-    return Log(size_bytes, committed, tail_bytes, what if tail_bytes else None)
+        what = f"the transaction at byte {committed} is not whole"
+    return Log(size_bytes, committed, tail_end - committed, what, interrupted=following <= 0)
 
 
 def _read_header(data: bytes) -> _Header | None:

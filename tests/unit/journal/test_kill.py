@@ -43,7 +43,6 @@ async def check(directory: Path, acknowledged: dict[int, int]) -> dict[int, int]
     """What each task really got done: the next program goes on behind it."""
     done = {}
     journal = await asyncio.to_thread(Journal.open, directory, SETTINGS)
-    assert journal.report.cut_bytes == 0
     await journal.sweep(now=1e9)
     for task in range(TASKS):
         name, known = f"ep_{task}", acknowledged.get(task, 0)

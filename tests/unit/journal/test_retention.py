@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import tempfile
+import threading
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envserver.episodes.journal import Journal, JournalSettings
+from envserver.episodes.journal import Journal, JournalSettings, retention
+from envserver.episodes.journal.payloads import PayloadFiles
 from envserver.episodes.journal.sealing import digest_of
 from tests.unit.journal import rows
 from tests.unit.journal.images import opened, payload_names, picture
@@ -187,6 +191,27 @@ async def test_a_payload_that_two_rows_share_goes_with_the_second(tmp_path: Path
         assert payload_names(tmp_path) == {digest_of(LARGE).hex()}
         await journal.sweep(now=35.0)
         assert payload_names(tmp_path) == set()
+
+
+async def test_a_read_that_a_sweep_overtakes_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the row, and the file goes before it is read: then the row is gone as well."""
+    reached, go, read = threading.Event(), threading.Event(), PayloadFiles.read
+
+    def wait(self: PayloadFiles, digest: bytes) -> bytes:
+        reached.set()
+        go.wait()
+        return read(self, digest)
+
+    monkeypatch.setattr(PayloadFiles, "read", wait)
+    async with opened(tmp_path) as journal:
+        await journal.add_episodes([rows.episode(grade=LARGE, closed_at=1.0)])
+        reading = asyncio.create_task(journal.episode("ep_1"))
+        await asyncio.to_thread(reached.wait)
+        await journal._write(partial(retention.begin_removal, episode_id="ep_1"))
+        digests = await journal._write(partial(retention.forget_payloads, rows=10))
+        assert await journal._write(partial(retention.remove_files, digests=digests)) == 1
+        go.set()
+        assert await reading is None
 
 
 async def test_a_payload_of_an_entry_that_failed_is_swept(tmp_path: Path) -> None:

@@ -112,6 +112,17 @@ async def test_a_changed_byte_ends_the_log_and_is_reported(image: Image, tmp_pat
         assert what is not None
 
 
+def test_what_a_kill_leaves_is_told_from_what_was_damaged(image: Image, tmp_path: Path) -> None:
+    log, path = image.log, tmp_path / "a-wal"
+    last = image.ends[-1] - FRAME
+    for place, interrupted in ((last + 500, True), (last - 500, False), (image.ends[1] - 500, False)):
+        path.write_bytes(log[:place] + bytes([log[place] ^ 1]) + log[place + 1 :])
+        found = wal.examine(path)
+        assert found.interrupted is interrupted
+        assert found.what is not None
+        assert ("lost with it" in found.what) is not interrupted
+
+
 @pytest.mark.parametrize("place", [0, 5, 9, 13, 17, 21, 25, 31])
 async def test_a_damaged_header_leaves_the_database_alone(image: Image, tmp_path: Path, place: int) -> None:
     log = bytearray(image.log)
@@ -149,7 +160,7 @@ def _agrees(image: Image, directory: Path, places: Iterator[int] | range) -> Non
         path.write_bytes(log[:place])
         found = wal.examine(path)
         committed = max((end for end in image.ends if end <= place), default=32)
-        assert found == wal.Log(place, committed, place - committed, found.what), place
+        assert found == wal.Log(place, committed, place - committed, found.what, place > committed), place
 
 
 def test_every_place_of_the_last_frames_is_examined_rightly(image: Image, tmp_path: Path) -> None:
@@ -199,7 +210,8 @@ def test_a_transaction_that_never_committed_is_a_tail(tmp_path: Path) -> None:
     log = wal.examine(picture)
     assert log.committed_bytes == 32
     assert log.tail_bytes == log.size_bytes - 32 > 0
-    assert "not committed" in (log.what or "")
+    assert log.what == "the transaction at byte 32 is not whole"
+    assert log.interrupted
 
 
 def test_no_log_is_an_empty_one(tmp_path: Path) -> None:
