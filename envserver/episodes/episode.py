@@ -519,10 +519,10 @@ class Episode(Entry):
     async def _rest(self, state: EpisodeState) -> None:
         async with self._turn:
             world = self._require_live()
-            self._sleep.stay_awake()
             if state is EpisodeState.PAUSED:
                 await self._sleep.pause(world)
             else:
+                self._sleep.stay_awake()
                 self._charge_rest(world)
                 await self._sleep.hibernate(world)
                 self._charged_cpu_s = 0.0
@@ -558,6 +558,9 @@ class Episode(Entry):
             await self._admit_again()
             try:
                 await self._sleep.wake(world)
+            except EpisodeLost:
+                await self._world_is_gone()
+                raise
             except BaseException:
                 self._give_capacity_back()
                 raise
@@ -565,6 +568,18 @@ class Episode(Entry):
             return world
         await self._ledger.note(state=self.state.value)
         return world
+
+    async def _world_is_gone(self) -> None:
+        """While it was on disk. Raises: StaleGeneration where it begins again from a checkpoint."""
+        saved = await self.last_saved() if self.state is EpisodeState.LIVE else None
+        if saved is not None:
+            self._services.metrics.recoveries.labels("restored").inc()
+            self.recover(saved)
+            raise self._disturbance()
+        await self._leave_world()
+        self._give_capacity_back()
+        self.lose("sandbox_gone")
+        await self._ledger.note(state=self.state.value, reason=self.reason, sandbox_id=None)
 
     def _give_capacity_back(self) -> None:
         if self._ticket is not None:
@@ -832,7 +847,7 @@ class Episode(Entry):
             return ShuttingDown("the server is shutting down; the step goes on when the next one has started")
         if self.state is EpisodeState.CLOSED:
             return self._closed_problem()
-        return StaleGeneration("the episode was reset meanwhile", generation=self.generation)
+        return StaleGeneration("the episode's world was replaced meanwhile", generation=self.generation)
 
     def _require_undisturbed(self, record: StepRecord) -> None:
         if self.state is EpisodeState.CLOSED or record.generation != self.generation:

@@ -21,7 +21,7 @@ from tests.unit.fixtures import ENVIRONMENTS, make_config
 
 
 class Link(scripted.ScriptedRuntime):
-    """One server's way to the runtime, which it shares with its successors; a call through a cut one ends its caller."""
+    """One server's way to the runtime, which they share; a call through a cut one ends its caller."""
 
     def __init__(self, inner: scripted.ScriptedRuntime) -> None:
         self.__dict__ = inner.__dict__
