@@ -27,7 +27,7 @@ from typing import IO, Any
 
 import httpx
 
-from envserver_sdk import AsyncClient, AsyncEpisode, StepResult
+from envserver_sdk import AsyncClient, AsyncEpisode, AsyncGroup, StepResult
 from envserver_sdk.errors import EnvserverClientError
 
 SYSTEM = (
@@ -151,27 +151,47 @@ async def try_out(code: str | None, act: Act) -> str | None:
 
 
 async def play_group(client: AsyncClient, policy: Policy, task: str, arguments: argparse.Namespace) -> list[Sample]:
-    """A group of one task, all at once. Who is not done at the deadline is cut, its episode closed, and masked."""
-    samples = [Sample(task) for _ in range(arguments.group)]
+    """A group of one task, whose members begin in the same state, all at once.
 
-    async def one(sample: Sample) -> None:
-        lease_s = arguments.deadline_s + 60  # ends an episode that we could not close
+    Who is not done at the deadline is cut, its episode closed, and masked.
+    """
+    samples = [Sample(task) for _ in range(arguments.group)]
+    deadline = asyncio.get_running_loop().time() + arguments.deadline_s
+    lease_s = arguments.deadline_s + 60  # ends episodes that we could not close
+    try:
+        async with asyncio.timeout_at(deadline):
+            group = await client.group("code", n=len(samples), task_set="humaneval", task=task, ttl_s=lease_s)
+    except TimeoutError:
+        return samples
+    except EnvserverClientError as error:
+        for sample in samples:
+            sample.reason = f"{type(error).__name__}: {error}"
+        return samples
+    async with group:
+        await play_members(group, policy, samples, arguments, deadline)
+    set_advantages(samples)
+    return samples
+
+
+async def play_members(
+    group: AsyncGroup, policy: Policy, samples: Sequence[Sample], arguments: argparse.Namespace, deadline: float
+) -> None:
+    async def one(episode: AsyncEpisode, sample: Sample) -> None:
         try:
-            async with client.create("code", task_set="humaneval", task=task, ttl_s=lease_s) as episode:
+            async with episode:
                 await play(episode, policy, sample, turns=arguments.turns, timeout_s=arguments.step_timeout_s)
         except (EnvserverClientError, EndpointError, UntrainableError) as error:
             if sample.mask == 0:  # otherwise only the close failed
                 sample.reason = f"{type(error).__name__}: {error}"
 
-    rollouts = [asyncio.create_task(one(sample)) for sample in samples]
-    _, stragglers = await asyncio.wait(rollouts, timeout=arguments.deadline_s)
+    rollouts = [asyncio.create_task(one(*pair)) for pair in zip(group, samples, strict=True)]
+    left_s = deadline - asyncio.get_running_loop().time()
+    _, stragglers = await asyncio.wait(rollouts, timeout=max(0.0, left_s))
     for rollout in stragglers:
         rollout.cancel()
     for result in await asyncio.gather(*rollouts, return_exceptions=True):
         if isinstance(result, Exception):
             raise result  # a defect of this program, not of a rollout
-    set_advantages(samples)
-    return samples
 
 
 def set_advantages(samples: Sequence[Sample]) -> None:

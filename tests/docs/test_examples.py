@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from environments.code.humaneval import problems
+from envserver_sdk import Client
 from tests.chat_stub import Messages, chat_stub
 from tests.conftest import ROOT
 from tests.e2e.conftest import ServerProcess
@@ -30,13 +31,22 @@ def test_a_group_of_rollouts_has_rewards_and_advantages(server: ServerProcess) -
     assert len(group[5]["outcomes"]) == 6, "one that never submits is graded by what it left"
 
 
-@pytest.mark.parametrize("name", ["rollout", "grpo"])
+@pytest.mark.parametrize("name", ["rollout", "grpo", "tree_search"])
 def test_an_example_needs_nothing_but_the_sdk(name: str) -> None:
     code = f"import runpy, sys; runpy.run_path('examples/{name}.py'); print(sorted(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert "envserver_sdk" in said
     assert "'envserver'" not in said
     assert "'environments'" not in said
+
+
+def test_a_tree_search_finds_a_program_that_the_hidden_tests_accept(server: ServerProcess) -> None:
+    command = [sys.executable, "-W", "error", "examples/tree_search.py", "--url", server.url]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "1.00" in said
+    assert "<- submitted: reward 1.0" in said
+    with Client(server.url) as client:
+        assert client.checkpoints().checkpoints == []
 
 
 def test_a_grpo_rollout_against_an_endpoint_writes_its_samples(server: ServerProcess, tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ async def test_the_last_turn_is_submitted_whatever_it_is(code_server: RunningSer
 
 
 async def test_a_full_node_masks_and_does_not_pay_nothing(make_code_server: Callable[..., Any]) -> None:
-    server = await make_code_server(max_episodes=1, queue_length=0)
+    server = await make_code_server(max_episodes=3, queue_length=0)
     always = playing(server, lambda _: fenced("a"), create_s=0.2)
     async with always as (client, policy, stub), client.create("code"):
         samples = await grpo.play_group(client, policy, "a", arguments(group=3))
