@@ -14,6 +14,7 @@ import os
 import stat
 import struct
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,11 @@ _IOC_QGROUP_CREATE = 0x4010942A
 _IOC_QGROUP_LIMIT = 0x8030942B
 _IOC_INO_LOOKUP = 0xD0009412
 _IOC_SYNC = 0x9408
-_QUOTA_ENABLE, _QUOTA_ENABLE_SIMPLE = 1, 4
+_IOC_QUOTA_RESCAN = 0x4040942C
+_IOC_QUOTA_RESCAN_WAIT = 0x942E
+_IOC_FS_INFO = 0x8400941F
+_IOC_CLONE = 0x40049409
+_QUOTA_ENABLE, _QUOTA_DISABLE = 1, 2
 _LIMIT_MAX_REFERENCED = 1
 _FIRST_FREE_OBJECT = 256
 _GROUP_OF_GROUPS = 1 << 48
@@ -145,17 +150,42 @@ def _configure_free_loop(backing: int) -> tuple[str, int]:
 
 
 def _enable_quota(root: Path) -> None:
-    """Simple quotas where the kernel has them (6.7): they cost nothing; full ones cost 15 %."""
-    for mode in (_QUOTA_ENABLE_SIMPLE, _QUOTA_ENABLE):
-        try:
-            _ioctl(root, _IOC_QUOTA_CTL, bytearray(struct.pack("=QQ", mode, 0)))
-        except OSError as error:
-            if error.errno == errno.EINVAL and mode == _QUOTA_ENABLE_SIMPLE:  # an older kernel
-                continue
-            if error.errno == errno.EEXIST:  # enabled already
-                return
-            raise
+    """Full quotas: they count what a subvolume refers to, whoever wrote it.
+
+    Simple ones, which cost 15 % less, charge each extent to the subvolume that wrote it, for as long as anybody refers
+    to it. Then a sandbox that was snapshotted cannot replace its own files: what it overwrites stays charged to it.
+    """
+    if _quota_fact(root, "mode") == "squota":  # of an earlier version of this program
+        _control_quota(root, _QUOTA_DISABLE)
+    try:
+        _control_quota(root, _QUOTA_ENABLE)
+    except FileExistsError:  # enabled already
         return
+
+
+def _quota_fact(root: Path, name: str) -> str:
+    """As sysfs says; empty where quotas are off, or the kernel does not know it."""
+    info = bytearray(1024)  # struct btrfs_ioctl_fs_info_args, fsid at 16
+    _ioctl(root, _IOC_FS_INFO, info)
+    try:
+        return Path(f"/sys/fs/btrfs/{uuid.UUID(bytes=bytes(info[16:32]))}/qgroups/{name}").read_text().strip()
+    except OSError:
+        return ""
+
+
+def recount(root: Path) -> None:
+    """Count anew what quotas count, where the kernel has lost count, and till then enforces none.
+
+    It does when a subvolume that lies in a group of groups begins to share blocks, or leaves the group while it does.
+    """
+    if _quota_fact(root, "inconsistent") == "1":
+        with contextlib.suppress(FileExistsError, BlockingIOError):  # another thread has begun
+            _ioctl(root, _IOC_QUOTA_RESCAN, bytearray(64))
+        _ioctl(root, _IOC_QUOTA_RESCAN_WAIT, bytearray(8))
+
+
+def _control_quota(root: Path, command: int) -> None:
+    _ioctl(root, _IOC_QUOTA_CTL, bytearray(struct.pack("=QQ", command, 0)))
 
 
 def create_subvolume(root: Path, name: str, limit_bytes: int) -> Path:
@@ -224,6 +254,11 @@ def copy_subvolume(source: Path, root: Path, name: str) -> None:
         _ioctl(root, _IOC_SNAP_CREATE_V2, bytearray(struct.pack("=qQQ32s4040s", fd, 0, 0, b"", name.encode())))
     finally:
         os.close(fd)
+
+
+def clone_file(source: int, target: int) -> None:
+    """Let an empty open file share another's blocks; counted, in full, where it is."""
+    fcntl.ioctl(target, _IOC_CLONE, source)
 
 
 def destroy_subvolume(root: Path, name: str) -> None:

@@ -4,6 +4,8 @@
         @pytest_asyncio.fixture
         async def runtime(self): ...
 
+        def another(self, runtime): ...
+
 It needs pytest-asyncio and two images on the node: `busybox` (nothing but busybox) and `code`. What a runtime
 does not declare in `capabilities` is not asked of it.
 """
@@ -12,10 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 from envserver.runtimes.base import (
     KIB,
@@ -24,56 +23,25 @@ from envserver.runtimes.base import (
     Capability,
     Command,
     CommandNotStartedError,
-    CommandResult,
     Ending,
     ImageNotFoundError,
-    Limits,
     OutputLimits,
     Runtime,
     Sandbox,
     SandboxError,
     SandboxFileError,
     SandboxGoneError,
-    SandboxSpec,
 )
-
-_LABELS = {"purpose": "conformance"}
-ECHO = 'while read -r n <&3; do m=$(head -c "$n" <&3); eval "$m"; printf "%s\\n%s" ${#reply} "$reply" >&4; done'
-"""A session for any POSIX shell: evaluates each message and answers with what it left in `reply`."""
-
-
-async def _raises(kind: type[BaseException], call: Callable[[], object]) -> BaseException:
-    try:
-        result = call()
-        if asyncio.iscoroutine(result):
-            await result
-    except kind as error:
-        return error
-    raise AssertionError(f"{kind.__name__} was not raised")
+from envserver.runtimes.conformance_saving import SavingConformance
+from envserver.runtimes.conformance_tools import ECHO as ECHO
+from envserver.runtimes.conformance_tools import raises
+from envserver.runtimes.conformance_tools import sandbox as sandbox
+from envserver.runtimes.conformance_tools import shell as shell
+from envserver.runtimes.conformance_tools import spec as spec
 
 
-def spec(image: str = "busybox", **limits: Any) -> SandboxSpec:
-    """Of a sandbox with the given `Limits`."""
-    return SandboxSpec(image=image, limits=Limits(**limits), labels=_LABELS, ttl_s=300.0)
-
-
-@asynccontextmanager
-async def sandbox(runtime: Runtime, image: str = "busybox", **limits: Any) -> AsyncIterator[Sandbox]:
-    made = await runtime.create(spec(image, **limits))
-    try:
-        yield made
-    finally:
-        await made.destroy()
-
-
-async def shell(
-    box: Sandbox, script: str, *, timeout_s: float = 20.0, output: OutputLimits | None = None
-) -> CommandResult:
-    return await box.run(Command(["/bin/sh", "-c", script]), timeout_s=timeout_s, output=output or OutputLimits())
-
-
-class RuntimeConformance:
-    """Inherit, and provide the fixture `runtime`."""
+class RuntimeConformance(SavingConformance):
+    """Inherit, provide the fixture `runtime`, and say in `another` how a second one for the same node is made."""
 
     # --- programs -------------------------------------------------------------------------------
 
@@ -109,7 +77,7 @@ class RuntimeConformance:
 
     async def test_a_program_that_cannot_start_is_an_error(self, runtime: Runtime) -> None:
         async with sandbox(runtime) as box:
-            await _raises(CommandNotStartedError, lambda: box.run(Command(["/no/such"]), timeout_s=5))
+            await raises(CommandNotStartedError, lambda: box.run(Command(["/no/such"]), timeout_s=5))
             assert (await shell(box, "true")).exit_code == 0
 
     async def test_ten_megabytes_of_output_are_counted_and_cut_in_the_middle(self, runtime: Runtime) -> None:
@@ -177,7 +145,7 @@ class RuntimeConformance:
             session = await box.open_session("s", Command(["/bin/sh", "-c", ECHO]))
             result = await session.call(b"trap '' INT; while :; do :; done", timeout_s=0.3, grace_s=0.2)
             assert (result.ending, result.alive) == (Ending.TIMEOUT, False)
-            await _raises(SandboxError, lambda: session.call(b"reply=1", timeout_s=5))
+            await raises(SandboxError, lambda: session.call(b"reply=1", timeout_s=5))
             again = await box.open_session("s", Command(["/bin/sh", "-c", ECHO]))
             assert (await again.call(b"reply=back", timeout_s=5)).message == b"back"
 
@@ -232,10 +200,10 @@ class RuntimeConformance:
                 "/proc/self/mem": None,
             }
             for path, code in cases.items():
-                error = await _raises(SandboxFileError, lambda path=path: box.read_file(path))  # type: ignore[misc]
+                error = await raises(SandboxFileError, lambda path=path: box.read_file(path))  # type: ignore[misc]
                 assert code is None or (isinstance(error, SandboxFileError) and error.code == code), (path, error)
-            await _raises(SandboxFileError, lambda: box.write_file("/etc/passwd", b"root::0:0::/:/bin/sh\n"))
-            await _raises(SandboxFileError, lambda: box.write_file("/workspace/link", b"x"))
+            await raises(SandboxFileError, lambda: box.write_file("/etc/passwd", b"root::0:0::/:/bin/sh\n"))
+            await raises(SandboxFileError, lambda: box.write_file("/workspace/link", b"x"))
 
     async def test_root_writes_to_the_image_where_it_is_writable_and_nowhere_else(self, runtime: Runtime) -> None:
         async with sandbox(runtime) as box:
@@ -243,7 +211,7 @@ class RuntimeConformance:
                 await box.write_file("/etc/made", b"by root", user=0)
                 assert await box.read_file("/etc/made") == b"by root"
             else:
-                await _raises(SandboxFileError, lambda: box.write_file("/etc/made", b"by root", user=0))
+                await raises(SandboxFileError, lambda: box.write_file("/etc/made", b"by root", user=0))
             for directory in ("/workspace", "/home/user", "/tmp"):
                 await box.write_file(f"{directory}/made", b"by user")
                 assert await box.read_file(f"{directory}/made") == b"by user"
@@ -255,7 +223,7 @@ class RuntimeConformance:
     async def test_a_file_larger_than_asked_for_is_refused(self, runtime: Runtime) -> None:
         async with sandbox(runtime) as box:
             await shell(box, "truncate -s 50G sparse")
-            error = await _raises(SandboxFileError, lambda: box.read_file("/workspace/sparse", max_bytes=MIB))
+            error = await raises(SandboxFileError, lambda: box.read_file("/workspace/sparse", max_bytes=MIB))
         assert isinstance(error, SandboxFileError)
         assert error.code == "too_large"
 
@@ -359,7 +327,7 @@ class RuntimeConformance:
     # --- life -----------------------------------------------------------------------------------
 
     async def test_an_unknown_image_is_named(self, runtime: Runtime) -> None:
-        await _raises(ImageNotFoundError, lambda: runtime.create(spec("no-such-image")))
+        await raises(ImageNotFoundError, lambda: runtime.create(spec("no-such-image")))
 
     async def test_a_claimed_sandbox_is_its_new_owners(self, runtime: Runtime) -> None:
         async with sandbox(runtime) as box:
@@ -373,9 +341,9 @@ class RuntimeConformance:
 
     async def test_a_sandbox_of_another_image_or_none_cannot_be_claimed(self, runtime: Runtime) -> None:
         async with sandbox(runtime) as box:
-            await _raises(SandboxGoneError, lambda: runtime.claim(box, spec("code")))
+            await raises(SandboxGoneError, lambda: runtime.claim(box, spec("code")))
             assert box.spec.image == "busybox"
-        await _raises(SandboxGoneError, lambda: runtime.claim(box, spec()))
+        await raises(SandboxGoneError, lambda: runtime.claim(box, spec()))
 
     async def test_a_sandbox_is_listed_with_its_labels_until_it_is_destroyed(self, runtime: Runtime) -> None:
         labels = {"episode": "e1", "purpose": "conformance"}
@@ -388,8 +356,8 @@ class RuntimeConformance:
         await runtime.destroy(made.sandbox_id)
         assert made.sandbox_id not in {info.sandbox_id for info in await runtime.list()}
         assert made.gone
-        await _raises(SandboxGoneError, lambda: shell(made, "true"))
-        await _raises(SandboxGoneError, made.usage)
+        await raises(SandboxGoneError, lambda: shell(made, "true"))
+        await raises(SandboxGoneError, made.usage)
 
     async def test_stopping_kills_processes_and_leaves_files(self, runtime: Runtime) -> None:
         async with sandbox(runtime) as box:
@@ -397,7 +365,7 @@ class RuntimeConformance:
             await session.call(b"echo kept > kept; (setsid sleep 1000 &); reply=1", timeout_s=5)
             assert await box.stop_processes() >= 2
             assert await box.read_file("/workspace/kept") == b"kept\n"
-            await _raises(SandboxError, lambda: session.call(b"reply=1", timeout_s=5))
+            await raises(SandboxError, lambda: session.call(b"reply=1", timeout_s=5))
 
     async def test_a_create_that_is_cancelled_leaves_nothing(self, runtime: Runtime) -> None:
         before = {info.sandbox_id for info in await runtime.list()}

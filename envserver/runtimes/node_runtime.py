@@ -126,7 +126,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
     """`run` is the directory that holds the launcher's socket and the sandboxes'."""
 
     def __init__(self, run: Path) -> None:
-        self._run = run
+        self.run = run
         self._launcher = Launcher(run)
         self._claims = Launcher(run, connections=4)  # their own, so that a claim waits for no create
         self._saves = Launcher(run, connections=_SAVES_AT_ONCE)
@@ -183,7 +183,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         try:
             usage = UsageReader(made["cgroup"])
             try:
-                guest = await GuestConnection.dial(self._run / made["socket"], timeout_s=_DIAL_TIMEOUT_S)
+                guest = await GuestConnection.dial(self.run / made["socket"], timeout_s=_DIAL_TIMEOUT_S)
             except BaseException:
                 usage.close()
                 raise

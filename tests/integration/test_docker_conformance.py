@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from envserver.runtimes.base import Runtime
 from envserver.runtimes.conformance import RuntimeConformance
 from envserver.runtimes.docker import DockerRuntime
 
@@ -16,3 +17,7 @@ class TestDockerRuntime(RuntimeConformance):
     @pytest.fixture
     def runtime(self, docker_runtime: DockerRuntime) -> DockerRuntime:
         return docker_runtime
+
+    def another(self, runtime: Runtime) -> Runtime:
+        assert isinstance(runtime, DockerRuntime)
+        return DockerRuntime(runtime.run)

@@ -12,17 +12,16 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from envserver.launcher import btrfs
+from envserver.launcher.docker import trees
 
 PREFIX = "docker-"
 """Of the subvolumes' names; the crun runtime's bear sandbox ids alone."""
 DIRECTORIES = ("/workspace", "/home", "/tmp")
 _IMAGE_USER = 1000
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -81,59 +80,14 @@ def snapshot(layers: Path, sandbox_id: str, names: dict[str, str]) -> None:
 def create_from(layers: Path, sandbox_id: str, names: dict[str, str], uids: tuple[int, int], limit_bytes: int) -> None:
     """The directories as `snapshot` has saved them; what the first uid owned is the second's. Raises: OSError."""
     try:
+        ids = [btrfs.make_subvolume(layers, _name(sandbox_id, directory)) for directory in DIRECTORIES]
+        btrfs.limit_together(layers, ids, limit_bytes)
         for directory in DIRECTORIES:
-            btrfs.copy_subvolume(layers / names[directory], layers, _name(sandbox_id, directory))
-        disks = [layers / _name(sandbox_id, directory) for directory in DIRECTORIES]
-        btrfs.limit_together(layers, [btrfs.subvolume_id(disk) for disk in disks], limit_bytes)
-        for disk in disks:
-            hand_over(disk, *uids)
+            trees.copy(layers / names[directory], layers / _name(sandbox_id, directory), *uids)
+        btrfs.sync(layers)  # shared blocks are counted only then
     except BaseException:
         destroy(layers, sandbox_id)
         raise
-
-
-def hand_over(top: Path, old: int, new: int) -> None:
-    """Give all that one uid, or gid, owns below a directory to another, without following a link.
-
-    By descriptors, since a policy may have made directories deeper than a path is long. Nobody else may change the
-    tree meanwhile.
-    """
-    open_directories = [os.open(top, _DIRECTORY)]
-    pending = [_entries(open_directories[-1])]
-    try:
-        _chown(open_directories[-1], None, old, new)
-        while pending:
-            entry = next(pending[-1], None)
-            if entry is None:
-                pending.pop()
-                os.close(open_directories.pop())
-                continue
-            _chown(open_directories[-1], entry, old, new)
-            if entry.is_dir(follow_symlinks=False):
-                open_directories.append(os.open(entry.name, _DIRECTORY, dir_fd=open_directories[-1]))
-                pending.append(_entries(open_directories[-1]))
-    finally:
-        for directory in open_directories:
-            os.close(directory)
-
-
-def _entries(directory: int) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(directory) as entries:
-        yield from entries
-
-
-def _chown(directory: int, entry: os.DirEntry[str] | None, old: int, new: int) -> None:
-    """Of an entry, or of the directory itself."""
-    status = os.stat(directory) if entry is None else entry.stat(follow_symlinks=False)
-    owners = [new if owner == old else -1 for owner in (status.st_uid, status.st_gid)]
-    if owners == [-1, -1]:
-        return
-    if entry is None:
-        os.chown(directory, *owners)
-        return
-    os.chown(entry.name, *owners, dir_fd=directory, follow_symlinks=False)
-    if stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_ISUID | stat.S_ISGID):  # which a new owner loses
-        os.chmod(entry.name, stat.S_IMODE(status.st_mode), dir_fd=directory)
 
 
 def _settle(disk: Path, directory: str, uid: int) -> None:
@@ -173,6 +127,7 @@ def destroy(layers: Path, sandbox_id: str) -> None:
     btrfs.part(layers, [btrfs.subvolume_id(layers / name) for name in names])
     for name in names:
         btrfs.destroy_subvolume(layers, name)
+    btrfs.recount(layers)
 
 
 def found(layers: Path) -> set[str]:
