@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import TypeVar
@@ -36,8 +36,12 @@ from envserver.episodes.manager import EpisodeManager, unknown_episode, unknown_
 from envserver.episodes.records import StepRecord, fingerprint
 from envserver.episodes.saved import Saved, checkpoint_info
 from envserver.episodes.saving import Wish, delete_checkpoint
+from envserver.episodes.trajectory import Record, encode_record, read_record
+from envserver.export.jsonl import write_jsonl
+from envserver.export.parquet import import_pyarrow, write_parquet
+from envserver.export.selection import Selection
 from envserver.runtimes.base import OutputListener, Runtime, SandboxError, SandboxFileError
-from envserver_sdk.errors import InfraError, InvalidRequest, NotFound, PayloadTooLarge, Problem
+from envserver_sdk.errors import EpisodeNotLive, InfraError, InvalidRequest, NotFound, PayloadTooLarge, Problem
 from envserver_sdk.models import (
     BatchStep,
     BatchStepEntry,
@@ -51,6 +55,7 @@ from envserver_sdk.models import (
     ForkCheckpoint,
     GroupInfo,
     Health,
+    ListTrajectories,
     ResetEpisode,
     RestoreEpisode,
     StepRequest,
@@ -317,6 +322,39 @@ class Calls:
             return (await self.step(entry.episode_id, entry)).body
         except Exception as error:
             return encode_problem(as_problem(error), self.metrics)
+
+    # Trajectories
+
+    async def trajectory(self, episode_id: str, generation: int | None = None) -> Reply:
+        record = await self.record(episode_id, generation)
+        return Reply(await asyncio.to_thread(lambda: b"".join(encode_record(record))))
+
+    async def record(self, episode_id: str, generation: int | None = None) -> Record:
+        """Of a generation, as long as the journal remembers it, which is longer than the registry does.
+
+        Raises: NotFound, EpisodeNotLive for one that is beginning, InfraError.
+        """
+        self.may(Scope.READ)
+        row = await written(self._journal.episode(episode_id))
+        if row is None or (row.owner != self._who.tenant.name and not self._who.sees_all):
+            if row is not None:
+                self._refused(NotFound.code, episode_id=episode_id)
+            raise unknown_episode(episode_id)
+        record = await written(read_record(self._journal, row, generation))
+        if record is not None:
+            return record
+        if generation in (None, row.generation) and row.state in (EpisodeState.STARTING, EpisodeState.QUEUED):
+            raise EpisodeNotLive(f"episode {episode_id} has not begun: it is {row.state}", state=row.state)
+        raise NotFound(f"episode {episode_id} has no generation {generation or row.generation} that began")
+
+    async def trajectories(self, wanted: ListTrajectories) -> AsyncGenerator[bytes, None]:
+        """An export's bytes, made as they are taken. Raises: InvalidRequest, NotSupported; then JournalError."""
+        self.may(Scope.READ)
+        owner = None if self._who.sees_all else self._who.tenant.name
+        selection = Selection(self._journal, owner, wanted)
+        if wanted.format == "jsonl":
+            return write_jsonl(selection)
+        return write_parquet(selection, await import_pyarrow())
 
     # Files
 

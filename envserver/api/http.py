@@ -24,6 +24,7 @@ from envserver.api.calls import MAX_PATH_LENGTH, Calls
 from envserver.api.guard import CALLER
 from envserver.api.openapi import BYTES, reads, returns
 from envserver.api.parsing import parse_json, parse_model
+from envserver.api.trajectories import TrajectoryRoutes
 from envserver.episodes.idempotency import KEY_PATTERN, Reply
 from envserver.metrics import CONTENT_TYPE
 from envserver_sdk import models
@@ -159,6 +160,7 @@ class Routes:
         )  # fmt: skip
         self._checkpoint_routes(router)
         self._group_routes(router)
+        TrajectoryRoutes(self._calls).add(router)
         router.add_api_route(
             "/environments", self._environments, methods=["GET"], name="environments",
             responses=returns(models.EnvironmentList),

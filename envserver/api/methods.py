@@ -179,6 +179,11 @@ async def _list(call: Call) -> Reply:
     return await call.calls.list(query.state, query.environment, query.cursor, query.limit)
 
 
+async def _trajectory(call: Call) -> Reply:
+    episode_id = call.episode_id
+    return await call.calls.trajectory(episode_id, parse_model(models.GetTrajectory, call.params).generation)
+
+
 async def _read_file(call: Call) -> FileReply:
     episode_id, path = call.episode_id, call.take("path", str, required=True)
     call.rest()
@@ -236,6 +241,7 @@ METHODS: dict[str, Callable[[Call], Awaitable[Reply | FileReply]]] = {
     "close_group": _close_group,
     "get": _get,
     "list": _list,
+    "trajectory": _trajectory,
     "read_file": _read_file,
     "write_file": _write_file,
     "environments": _environments,

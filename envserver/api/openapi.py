@@ -101,7 +101,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     models.Health, models.StepRequest, models.StepResult, models.StepPending, models.BatchStep,
     models.BatchStepResult, models.CreateCheckpoint, models.CheckpointInfo, models.CheckpointList,
     models.ForkCheckpoint, models.EpisodesStarted, models.RestoreEpisode, models.CreateGroup, models.GroupStarted,
-    models.GroupInfo,
+    models.GroupInfo, models.Trajectory,
 )  # fmt: skip
 
 
@@ -149,6 +149,8 @@ _PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     ),
     "get_group": ("forbidden", "not_found"),
     "close_group": ("forbidden", "not_found", "invalid_request", "idempotency_mismatch", "overloaded", "infra_error"),
+    "trajectory": ("forbidden", "not_found", "invalid_request", "episode_not_live", "infra_error"),
+    "trajectories": ("forbidden", "invalid_request", "not_supported", "infra_error"),
     "environments": ("forbidden",),
     "environment": ("forbidden", "not_found"),
     "tasks": ("forbidden", "not_found", "invalid_request"),
@@ -159,7 +161,7 @@ _PROBLEMS_OF: dict[str, tuple[str, ...]] = {
 
 _OF_EPISODE = (
     "get", "close", "step", "get_step", "reset", "grade", "read_file", "write_file", "checkpoint", "restore", "pause",
-    "resume", "hibernate",
+    "resume", "hibernate", "trajectory",
 )  # fmt: skip
 
 

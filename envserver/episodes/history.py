@@ -13,11 +13,13 @@ MAX_ANCESTORS = 10_000
 async def ancestry(journal: Journal, episode_id: str, generation: int) -> list[GenerationRow]:
     """This world's row and those of the worlds that it goes on from, nearest first; ends where none is recorded."""
     found: list[GenerationRow] = []
+    known: dict[str, dict[int, GenerationRow]] = {}
     while len(found) < MAX_ANCESTORS:
-        rows = {row.generation: row for row in await journal.generations(episode_id)}
-        if generation not in rows:
+        if episode_id not in known:  # an episode that is rolled back again and again is its own ancestor
+            known[episode_id] = {row.generation: row for row in await journal.generations(episode_id)}
+        if generation not in known[episode_id]:
             return found
-        found.append(row := rows[generation])
+        found.append(row := known[episode_id][generation])
         if row.parent_episode is None or row.parent_generation is None:
             return found
         episode_id, generation = row.parent_episode, row.parent_generation

@@ -91,7 +91,7 @@ def test_the_methods_are_the_documented_ones() -> None:
         "create", "step", "get_step", "reset", "grade", "close", "get", "list", "batch_step", "read_file",
         "write_file", "environments", "environment", "tasks", "health", "checkpoint", "checkpoints", "get_checkpoint",
         "delete_checkpoint", "fork", "restore", "pause", "resume", "hibernate", "create_group", "get_group",
-        "close_group",
+        "close_group", "trajectory",
     }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Trajectories on their way out: which ones, and in which format."""
