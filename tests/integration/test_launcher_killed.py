@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest_asyncio
 from benchmarks import inventory
 from envserver.launcher import protocol
 from envserver.launcher.client import LauncherClient, LauncherRefusedError
-from envserver.runtimes.base import CheckpointKind, Command, RuntimeUnavailableError, Sandbox
+from envserver.runtimes.base import CheckpointKind, Command, RuntimeUnavailableError, Sandbox, SandboxState
 from envserver.runtimes.conformance import ECHO, spec
 from envserver.runtimes.crun import CrunRuntime
 from envserver.runtimes.guest_sandbox import GuestSandbox
@@ -295,3 +296,122 @@ def test_a_killed_container_cleans_up_when_it_starts_again(private_node: Node) -
     assert call(private_node, "health")["node"] == name
     assert counted(private_node, before) == before
     assert [group for top in _groups(name) for group in top.iterdir() if group.is_dir()] == []
+
+
+# --- sandboxes that are saved and brought back ----------------------------------------------------
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("delay_s", [0.01, 0.03, 0.08])
+async def test_a_launcher_killed_while_it_restores_leaves_whole_sandboxes_or_none(
+    private_node: Node, private_runtime: CrunRuntime, delay_s: float
+) -> None:
+    async with _sandboxes(private_runtime, 1) as (box,):
+        checkpoint = await private_runtime.checkpoint(box, CheckpointKind.PROCESS, {})
+        restoring = [asyncio.ensure_future(private_runtime.restore(checkpoint.checkpoint_id, spec())) for _ in range(4)]
+        await asyncio.wait(restoring, timeout=delay_s)
+        await asyncio.to_thread(kill_launcher, private_node)
+        await asyncio.gather(*restoring, return_exceptions=True)
+        for sandbox_id in await _listed_again(private_runtime) - {box.sandbox_id}:
+            found = await private_runtime.adopt(sandbox_id, spec())
+            assert (await found.run(Command(["echo", "alive"]), timeout_s=10)).stdout.text == "alive\n"
+            await found.destroy()
+        again = await private_runtime.restore(checkpoint.checkpoint_id, spec())
+        assert (await again.run(Command(["echo", "alive"]), timeout_s=10)).stdout.text == "alive\n"
+        await again.destroy()
+        await private_runtime.delete_checkpoint(checkpoint.checkpoint_id)
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("delay_s", [0.01, 0.04, 0.07, 0.12])
+async def test_a_launcher_killed_while_it_hibernates_or_wakes_loses_nothing(
+    private_node: Node, private_runtime: CrunRuntime, delay_s: float
+) -> None:
+    async with _sandboxes(private_runtime, 1) as (box,):
+        session = await box.open_session("s", Command(["/bin/sh", "-c", ECHO]))
+        await session.call(b"x=41; reply=ok", timeout_s=5)
+        for attempt in ("hibernate", "wake"):
+            if attempt == "hibernate":
+                work: asyncio.Future[Any] = asyncio.ensure_future(private_runtime.hibernate(box))
+            else:
+                work = asyncio.ensure_future(private_runtime.adopt(box.sandbox_id, spec()))
+            await asyncio.wait([work], timeout=delay_s)
+            await asyncio.to_thread(kill_launcher, private_node)
+            await asyncio.gather(work, return_exceptions=True)
+            assert await _listed_again(private_runtime) == {box.sandbox_id}
+        await box.detach()
+        if not work.exception():
+            await work.result().detach()
+        woken = await private_runtime.adopt(box.sandbox_id, spec())
+        assert (await woken.attach_session("s").call(b"reply=$x", timeout_s=10)).message == b"41"
+        assert [info.state for info in await private_runtime.list()] == [SandboxState.RUNNING]
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_a_paused_sandbox_stays_so_under_the_next_launcher(
+    private_node: Node, private_runtime: CrunRuntime
+) -> None:
+    async with _sandboxes(private_runtime, 2) as (paused, running):
+        await private_runtime.pause(paused)
+        await asyncio.to_thread(kill_launcher, private_node)
+        await _listed_again(private_runtime)
+        states = {info.sandbox_id: info.state for info in await private_runtime.list()}
+        assert states == {paused.sandbox_id: SandboxState.PAUSED, running.sandbox_id: SandboxState.RUNNING}
+        cpu_s = paused.usage().cpu_s
+        assert (await running.run(Command(["echo", "runs"]), timeout_s=10)).stdout.text == "runs\n"
+        assert paused.usage().cpu_s == cpu_s
+        await private_runtime.resume(paused)
+        assert (await paused.run(Command(["echo", "runs"]), timeout_s=10)).stdout.text == "runs\n"
+
+
+def _reaped(node: Node, sandbox_id: str) -> None:
+    listed = {entry["sandbox_id"] for entry in call(node, "list")["sandboxes"]}
+    assert sandbox_id not in listed
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("way", ["pause", "hibernate"])
+def test_deadlines_end_what_stands_still(private_node: Node, way: str) -> None:
+    made = call(private_node, "create", **{**REQUEST, "ttl_s": 2})
+    eventually(lambda: call(private_node, way, sandbox_id=made["sandbox_id"]))
+    eventually(lambda: _reaped(private_node, made["sandbox_id"]))
+
+
+async def _state_once_back(runtime: CrunRuntime, wanted: int) -> dict[str, SandboxState]:
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(RuntimeUnavailableError):
+                found = {info.sandbox_id: info.state for info in await runtime.list()}
+                assert len(found) == wanted, found
+                return found
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_node_that_is_stopped_keeps_its_episodes(
+    private_node: Node, private_runtime: CrunRuntime, connected: bool
+) -> None:
+    """Also where a server is still connected, whom nobody asks."""
+    before = await asyncio.to_thread(counted, private_node)
+    labels = {"purpose": "episode"}
+    episodes = [await private_runtime.create(replace(spec(), labels=labels)) for _ in range(3)]
+    other = await private_runtime.create(spec())
+    for number, box in enumerate(episodes):
+        session = await box.open_session("s", Command(["/bin/sh", "-c", ECHO]))
+        await session.call(f"x={number}; echo {number} > file; reply=ok".encode(), timeout_s=5)
+    await private_runtime.pause(episodes[2])
+    if not connected:
+        for box in [*episodes, other]:
+            await box.detach()
+    await asyncio.to_thread(private_node.docker, "stop", "--time", "30", private_node.container)
+    await asyncio.to_thread(private_node.docker, "start", private_node.container)
+    states = await _state_once_back(private_runtime, 3)
+    assert states == {box.sandbox_id: SandboxState.HIBERNATED for box in episodes}
+    for number, box in enumerate(episodes):
+        await box.detach()
+        woken = await private_runtime.adopt(box.sandbox_id, replace(spec(), labels=labels))
+        assert (await woken.attach_session("s").call(b"reply=$x", timeout_s=10)).message == str(number).encode()
+        assert await woken.read_file("/workspace/file") == f"{number}\n".encode()
+        await woken.destroy()
+    await other.detach()
+    assert await asyncio.to_thread(counted, private_node, before) == before
