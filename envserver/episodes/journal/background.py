@@ -65,11 +65,12 @@ class Syncer:
 
     def _sync(self, answers: list[Answer]) -> list[Answer]:
         try:
-            self._payloads.sync(self._owed)
-            self._owed.clear()
             if self._doubtful:
+                self._payloads.write_again(self._owed)
                 self._copy_all()
             self._doubtful = True
+            self._payloads.sync(self._owed)
+            self._owed.clear()
             os.fdatasync(self._wal)
             self._doubtful = False
         except (OSError, sqlite3.Error) as error:

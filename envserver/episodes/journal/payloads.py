@@ -8,6 +8,7 @@ content has its name.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from envserver import failpoints
 from envserver.episodes.journal.sealing import DamageError, digest_of
 
 FOLDER = "payloads"
-TEMPORARY = ".new"
+TEMPORARY, AGAIN = ".new", ".again"
 
 
 class PayloadFiles:
@@ -96,6 +97,22 @@ class PayloadFiles:
         if len(folders) > 1:
             for folder in folders:
                 sync_path(folder)
+
+    def write_again(self, digests: Iterable[bytes]) -> None:
+        """Make files anew of which a sync failed, from what is still in memory; those that are gone need not be.
+
+        Raises: OSError.
+        """
+        for digest in digests:
+            path = self.path(digest)
+            copy = path.with_name(path.name + AGAIN)
+            try:
+                _write_file(copy, self.read(digest))
+            except FileNotFoundError:
+                continue
+            except DamageError as error:
+                raise OSError(errno.EIO, str(error)) from error
+            copy.rename(path)
 
     def remove_others(self, kept: set[bytes]) -> int:
         """Remove every file that is not in `kept`; their number. Raises: OSError."""

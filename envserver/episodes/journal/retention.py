@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from envserver import failpoints
 from envserver.episodes.journal.settings import JournalSettings
@@ -64,6 +64,14 @@ class Size:
     closed: int
 
 
+class Removable(NamedTuple):
+    """A closed episode that nothing keeps."""
+
+    episode_id: str
+    closed_at: float
+    forked: bool
+
+
 class Read(Protocol):
     """Runs something on the reading thread."""
 
@@ -94,14 +102,16 @@ async def sweep(read: Read, write: Write, settings: JournalSettings, now: float)
 
 async def _remove_episodes(read: Read, write: Write, settings: JournalSettings, now: float) -> int:
     removed, before = 0, -1
-    while removed > before:  # what is removed may have kept its ancestors
+    while removed > before:
         before = removed
         size = await read(measure)
-        for name, closed_at in await read(removable):
-            if not (_is_over(size, settings) or closed_at < now - settings.max_age_s):
-                break
-            removed += await write(partial(begin_removal, episode_id=name))
-            await _remove_rest(write, name, settings.slice_rows)
+        for found in await read(removable):
+            if not (_is_over(size, settings) or found.closed_at < now - settings.max_age_s):
+                return removed
+            removed += await write(partial(begin_removal, episode_id=found.episode_id))
+            await _remove_rest(write, found.episode_id, settings.slice_rows)
+            if found.forked:
+                break  # it may have kept ancestors, which are older than the others found here
             size = replace(size, closed=size.closed - 1)
             if size.used_bytes > settings.max_bytes:
                 size = await read(measure)
@@ -150,10 +160,14 @@ def unfinished(reads: Reads) -> list[str]:
     return [row[0] for row in reads.connection.execute("SELECT episode_id FROM removals")]
 
 
-def removable(reads: Reads) -> list[tuple[str, float]]:
-    """Some closed episodes that nothing keeps, the first closed first, each with when it closed."""
-    statement = f"SELECT episode_id, closed_at FROM episodes WHERE {_REMOVABLE} ORDER BY closed_at, position LIMIT ?"
-    return reads.connection.execute(statement, (CANDIDATES,)).fetchall()
+def removable(reads: Reads) -> list[Removable]:
+    """Some closed episodes that nothing keeps, the first closed first."""
+    statement = (
+        "SELECT episode_id, closed_at, parent_checkpoint IS NOT NULL OR EXISTS (SELECT 1 FROM generations WHERE "
+        "generations.episode_id = episodes.episode_id AND parent_episode IS NOT NULL) "
+        f"FROM episodes WHERE {_REMOVABLE} ORDER BY closed_at, position LIMIT ?"
+    )
+    return [Removable(*row) for row in reads.connection.execute(statement, (CANDIDATES,))]
 
 
 def begin_removal(writes: Writes, episode_id: str) -> int:

@@ -102,10 +102,11 @@ class Writer:
         except BaseException as error:
             log.exception("journal_writer_failed")
             answers = [Answer(entry.future, None, error) for entry in entries]
-        due = [answer for answer, entry in zip(answers, entries, strict=True) if entry.durable and not answer.error]
-        if len(due) < len(answers):
-            waiting = {id(answer) for answer in due}
-            settle([answer for answer in answers if id(answer) not in waiting])
+        now, due = list[Answer](), list[Answer]()
+        for entry, answer in zip(entries, answers, strict=True):
+            (due if entry.durable and answer.error is None else now).append(answer)
+        if now:
+            settle(now)
         if due:
             self._sync(due)
         self._wrote(COMMIT_BYTES + self._writes.bytes_written)

@@ -77,16 +77,14 @@ class Model:
 
     def sweep(self, now: float) -> int:
         """Episodes removed."""
-        removed, before = 0, -1
-        while removed > before:
-            before = removed
-            for name in self._removable():
-                closed = [row for row in self.episodes_by_id.values() if row.closed_at is not None]
-                aged = (self.episodes_by_id[name].closed_at or 0.0) < now - self.settings.max_age_s
-                if not aged and len(closed) <= self.settings.max_closed_episodes:
-                    break
-                self._remove(name)
-                removed += 1
+        removed = 0
+        while names := self._removable():
+            closed = [row for row in self.episodes_by_id.values() if row.closed_at is not None]
+            aged = (self.episodes_by_id[names[0]].closed_at or 0.0) < now - self.settings.max_age_s
+            if not aged and len(closed) <= self.settings.max_closed_episodes:
+                break
+            self._remove(names[0])
+            removed += 1
         kept = {row.group_id for row in self.episodes_by_id.values()}
         self.groups_by_id = _where(self.groups_by_id, lambda row: row.closed_at is None or row.group_id in kept)
         self.calls_by_key = _where(self.calls_by_key, lambda row: row.created_at >= now - self.settings.call_age_s)

@@ -134,6 +134,27 @@ async def test_a_sync_that_failed_is_not_believed_the_next_time(
         assert await journal.episode("ep_1") == rows.episode(state="live", step_index=2)
 
 
+async def test_a_payload_whose_sync_failed_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path) as journal:
+        await journal.add_episodes([rows.episode()])
+        await journal.intend_step(rows.step(action=LARGE))
+        (path,) = (tmp_path / "payloads").rglob("*/*")
+        before = path.stat().st_ino
+
+        def fail(descriptor: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(JournalUnavailableError, match="Input/output error"):
+            await journal.save_episode("ep_1", state="live", durable=True)
+        assert path.stat().st_ino == before
+        monkeypatch.undo()
+        await journal.save_episode("ep_1", state="ended", durable=True)
+        assert path.stat().st_ino != before
+        assert payload_names(tmp_path) == {path.name}
+        assert await journal.steps("ep_1", 1) == [rows.step(action=LARGE)]
+
+
 async def test_what_fails_for_a_reason_of_ours_reaches_its_caller_alone(tmp_path: Path) -> None:
     async with opened(tmp_path) as journal:
         await journal.add_episodes([rows.episode()])
