@@ -16,110 +16,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from itertools import chain, repeat
-from typing import Any, TypeVar
+from typing import Any
 
-from envserver import clock, failpoints
-from envserver.access.tenants import Hold
-from envserver.episodes.admission import Charge, Ticket, Waiter
+from envserver import failpoints
+from envserver.episodes.admission import Charge, Ticket
 from envserver.episodes.beginning import begin
 from envserver.episodes.encoding import encode_started, encode_step
-from envserver.episodes.entry import Entry
-from envserver.episodes.grading import grade_episode, no_verdict
+from envserver.episodes.ending import Ending
 from envserver.episodes.journal.errors import JournalUnavailableError
-from envserver.episodes.journal.rows import CheckpointRow, EpisodeRow
-from envserver.episodes.lease import Expiry, Lease
-from envserver.episodes.ledger import Ledger
-from envserver.episodes.plan import Plan
+from envserver.episodes.journal.rows import EpisodeRow
 from envserver.episodes.records import Records, StepRecord, fingerprint
 from envserver.episodes.saved import How, Origin, Saved
-from envserver.episodes.saving import AutoSaver, Moment, Saver, Wish
-from envserver.episodes.services import Services
-from envserver.episodes.sleeping import Sleep
+from envserver.episodes.standing import cancel
 from envserver.episodes.stepping import Attempt, Done, read_usage, run_step
 from envserver.episodes.world import World
 from envserver.logs import get_logger
-from envserver.runtimes.base import OutputListener, Sandbox, SandboxError
+from envserver.runtimes.base import OutputListener
 from envserver_sdk.errors import (
-    EpisodeClosed,
-    EpisodeEnded,
-    EpisodeLost,
-    EpisodeNotLive,
     IdempotencyMismatch,
     InternalError,
     InvalidRequest,
     Problem,
     ShuttingDown,
-    StaleGeneration,
     WrongStepIndex,
 )
-from envserver_sdk.models import EpisodeInfo, EpisodeState, GradeResult, Outcome, StepRequest
-
-T = TypeVar("T")
+from envserver_sdk.models import EpisodeState, GradeResult, Outcome, StepRequest
 
 log = get_logger(__name__)
 
-CANCEL_S = 10.0
-"""How long a cancelled task may take to notice before the world is destroyed under it."""
 WRITE_BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Between two attempts to write a result that cannot be answered before."""
 
 
-class Episode(Entry):
+class Episode(Ending):
     """One episode of this server."""
-
-    def __init__(
-        self,
-        services: Services,
-        plan: Plan,
-        *,
-        on_closed: Callable[[Episode], None],
-        hold: Hold,
-        created_at: float | None = None,
-    ) -> None:
-        self.episode_id = plan.episode_id
-        self.owner = plan.owner
-        self.plan = plan
-        self.spec = plan.spec
-        self.state = EpisodeState.QUEUED
-        self.reason: str | None = None
-        self.generation = 1
-        self.step_index = 0
-        self.steps_taken = 0
-        """Of all generations."""
-        self.reward = 0.0
-        self.created_at = clock.wall() if created_at is None else created_at
-        self.grade_result: GradeResult | None = None
-        self.origin: Origin | None = None
-        """Of the current world."""
-        self.lease = Lease(plan.ttl_s, plan.idle_timeout_s, self._is_busy, self._expire)
-        self.on_ended: Callable[[Episode], None] = lambda _: None
-        """Called when it ends or is closed; its group listens."""
-        self._services = services
-        self._on_closed = on_closed
-        self._hold = hold
-        self._charged_cpu_s = 0.0
-        self._ledger = Ledger(services.journal, plan, self.lease)
-        self._sleep = Sleep(services, plan, self.lease)
-        self._autosaver = AutoSaver(services, plan)
-        self._records = Records(services.config.record_bytes)
-        self._world: World | None = None
-        self._turn = asyncio.Lock()
-        """Held by whatever touches the world: a step, a checkpoint, falling asleep, waking."""
-        self._waiter: Waiter | None = None
-        self._ticket: Ticket | None = None
-        self._starting: asyncio.Task[bytes] | None = None
-        self._stepping: asyncio.Task[None] | None = None
-        self._acting: asyncio.Future[None] | None = None
-        """Done when the running step's action is: a submitted step then waits for its grade, not the grade for it."""
-        self._submitting = False
-        """The running step holds the turn on its grading's behalf."""
-        self._grading: asyncio.Task[GradeResult] | None = None
-        self._between: set[asyncio.Task[Any]] = set()
-        """Checkpoints, and falling asleep."""
-        self._closing: asyncio.Task[None] | None = None
-        self._suspended = False
 
     # Beginning
 
@@ -170,7 +102,7 @@ class Episode(Entry):
 
     async def _restart(self, origin: Origin) -> bytes:
         self.lease.end_episode()
-        await _cancel(self._stepping, self._grading, *self._between)
+        await cancel(self._stepping, self._grading, *self._between)
         self._grading = None
         return await self._begin(origin, None)
 
@@ -212,12 +144,6 @@ class Episode(Entry):
         self.lease.begin_episode(self.spec.episode_timeout_s if left_s is None else left_s)
         self._autosaver.begin(self.step_index)
 
-    async def _admit_again(self) -> None:
-        """Where it gave its capacity back in hibernation. Raises: Overloaded, ShuttingDown."""
-        if self._ticket is None:
-            admission = self._services.admission
-            self._ticket = await admission.wait(admission.join(Charge.of(self.plan.limits)))
-
     # Taking over from an earlier server
 
     def take_over(self, row: EpisodeRow, origin: Origin) -> None:
@@ -242,21 +168,12 @@ class Episode(Entry):
             self._autosaver.begin(self.step_index)
             self._rest_a_while()
 
-    def lose(self, reason: str) -> None:
-        """Its world is gone, and nothing brings it back."""
-        self.state, self.reason = EpisodeState.LOST, reason
-        self.lease.end_episode()
-
     def begin_anew(self) -> asyncio.Task[bytes]:
         """What an earlier server had begun and not finished: the same generation once more."""
         assert self.origin is not None
         self.state = EpisodeState.STARTING
         self._starting = self._services.spawn(self._begin(self.origin, None))
         return self._starting
-
-    async def last_saved(self) -> Saved | None:
-        """What it would be recovered from. Raises: InfraError."""
-        return await self._autosaver.last_saved(self.episode_id)
 
     def recover(self, saved: Saved) -> asyncio.Task[bytes]:
         """From its last checkpoint, as the next generation."""
@@ -460,395 +377,6 @@ class Episode(Entry):
             }
         return saved
 
-    # Between two steps
-
-    async def checkpoint(self, wish: Wish) -> CheckpointRow:
-        """Save it as it stands after the running step, if one runs.
-
-        Raises: EpisodeClosed, EpisodeEnded, EpisodeNotLive, EpisodeLost, NotSupported, CheckpointFailed, InfraError.
-        """
-        return await self._do_between(self._save(wish))
-
-    async def rest(self, state: EpisodeState) -> None:
-        """Pause or hibernate it; a running step ends first. Raises: as `checkpoint`."""
-        await self._do_between(self._rest(state))
-
-    async def resume(self) -> None:
-        """Wake it without a step. Raises: as `checkpoint`; Overloaded."""
-        await self._do_between(self._wake_up())
-
-    async def _do_between(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            self._require_open()
-            self.lease.use()
-            self._require_live()
-        except BaseException:
-            work.close()
-            raise
-        task = self._spawn_between(work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled():
-                raise self._disturbance() from None
-            raise
-
-    def _spawn_between(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = self._services.spawn(work)
-        self._between.add(task)
-        task.add_done_callback(self._between.discard)
-        return task
-
-    async def _save(self, wish: Wish) -> CheckpointRow:
-        async with self._turn:
-            self._require_live()
-            world = await self._awake()
-            moment = Moment(world, self.step_index, self.steps_taken, self.reward, self.lease)
-            row = await Saver(self._services, self.plan, self._ledger).save(moment, wish)
-            self._autosaver.saved(row)
-        self._rest_a_while()
-        return row
-
-    async def _save_by_itself(self, wish: Wish) -> None:
-        try:
-            await self._save(wish)
-            await self._autosaver.prune(self.episode_id)
-        except Problem as problem:
-            log.warning("checkpoint_missed", episode_id=self.episode_id, problem=str(problem)[:300])
-
-    async def _rest(self, state: EpisodeState) -> None:
-        async with self._turn:
-            world = self._require_live()
-            if state is EpisodeState.PAUSED:
-                await self._sleep.pause(world)
-            else:
-                self._sleep.stay_awake()
-                self._charge_rest(world)
-                await self._sleep.hibernate(world)
-                self._charged_cpu_s = 0.0
-                self._give_capacity_back()
-            failpoints.hit("server.rest.asleep")
-            await self._ledger.note(state=self.shown_state.value)
-
-    async def _wake_up(self) -> None:
-        async with self._turn:
-            self._require_live()
-            await self._awake()
-        self._rest_a_while()
-
-    def _rest_a_while(self) -> None:
-        if self.state is EpisodeState.LIVE and self._world is not None:
-            self._sleep.doze(self._fall_asleep)
-
-    def _fall_asleep(self, state: EpisodeState) -> None:
-        async def rest() -> None:
-            with contextlib.suppress(Problem):
-                await self._rest(state)
-
-        if not self._turn.locked() and self.state is EpisodeState.LIVE:
-            self._spawn_between(rest())
-
-    async def _awake(self) -> World:
-        """The world, running. The turn is held. Raises: Overloaded, EpisodeLost, InfraError."""
-        world = self._require_world()
-        self._sleep.stay_awake()
-        if self._sleep.state is EpisodeState.PAUSED:
-            await self._sleep.resume(world)
-        elif self._sleep.state is EpisodeState.HIBERNATED:
-            await self._admit_again()
-            try:
-                await self._sleep.wake(world)
-            except EpisodeLost:
-                await self._world_is_gone()
-                raise
-            except BaseException:
-                self._give_capacity_back()
-                raise
-        else:
-            return world
-        await self._ledger.note(state=self.state.value)
-        return world
-
-    async def _world_is_gone(self) -> None:
-        """While it was on disk. Raises: StaleGeneration where it begins again from a checkpoint."""
-        saved = await self.last_saved() if self.state is EpisodeState.LIVE else None
-        if saved is not None:
-            self._services.metrics.recoveries.labels("restored").inc()
-            self.recover(saved)
-            raise self._disturbance()
-        await self._leave_world()
-        self._give_capacity_back()
-        self.lose("sandbox_gone")
-        await self._ledger.note(state=self.state.value, reason=self.reason, sandbox_id=None)
-
-    def _give_capacity_back(self) -> None:
-        if self._ticket is not None:
-            self._ticket.release()
-            self._ticket = None
-
-    # Ending
-
-    def _end(self, reason: str) -> None:
-        if self.state is EpisodeState.LIVE:
-            self.state, self.reason = EpisodeState.ENDED, reason
-            self.lease.end_episode()
-            self._sleep.stay_awake()
-            log.info("episode_ended", episode_id=self.episode_id, generation=self.generation, reason=reason)
-            self.on_ended(self)
-
-    def truncate(self, reason: str) -> None:
-        """End it where it stands; a step that runs is its last."""
-        if self.state is EpisodeState.LIVE:
-            self._end(reason)
-            self._services.spawn(self._note_end(reason))
-
-    async def _note_end(self, reason: str) -> None:
-        with contextlib.suppress(Problem):
-            await self._ledger.note(state=EpisodeState.ENDED.value, reason=reason)
-
-    async def grade(self) -> GradeResult:
-        """End the episode if it lives, and grade it once; the same record ever after."""
-        self._require_open()
-        self.lease.use()
-        if self.grade_result is not None:
-            return self.grade_result
-        if self.state in (EpisodeState.QUEUED, EpisodeState.STARTING):
-            raise self._not_live()
-        self.truncate("graded")
-        generation = self.generation
-        try:
-            return await asyncio.shield(self._grade_task())
-        except asyncio.CancelledError:
-            if generation != self.generation or self.state is EpisodeState.CLOSED or self._suspended:
-                raise self._disturbance() from None
-            raise
-
-    def _grade_task(self) -> asyncio.Task[GradeResult]:
-        if self._grading is None or (self._grading.done() and self.grade_result is None):
-            self._grading = self._services.spawn(self._grade())
-        return self._grading
-
-    async def _grade(self) -> GradeResult:
-        if self._acting is not None:
-            await asyncio.wait((self._acting,))
-        if self._submitting:
-            return await self._grade_now()
-        async with self._turn:
-            return await self._grade_now()
-
-    async def _grade_now(self) -> GradeResult:
-        if self.grade_result is not None:
-            return self.grade_result
-        if self.state in (EpisodeState.FAILED, EpisodeState.LOST):
-            result = no_verdict(f"the episode failed: {self.reason}")
-        else:
-            world = await self._awake() if self._world is not None else None
-            result = await grade_episode(self._services, self.plan, self.generation, world)
-            failpoints.hit("server.grade.judged")
-        if not self._submitting:  # else it is written with its step
-            await self._ledger.graded(self.state, result)
-            failpoints.hit("server.grade.written")
-        self.grade_result = result
-        await self._leave_world()
-        log.info("episode_graded", episode_id=self.episode_id, generation=self.generation, reward=result.reward)
-        self._services.audit.record(
-            "graded", tenant=self.owner, episode_id=self.episode_id, generation=self.generation, reward=result.reward
-        )
-        return result
-
-    def discard(self) -> None:
-        """Forget an episode that was refused before it began."""
-        self.state, self.reason = EpisodeState.CLOSED, "refused"
-        self.lease.stop()
-        if self._ticket is not None:
-            self._ticket.release()
-        self._hold.release(refund=True)
-
-    async def close(self, reason: str) -> None:
-        """Stop whatever runs, destroy the world, give the capacity back; waiters get `episode_closed`.
-
-        Raises: InfraError when the journal cannot be written; nothing is held then all the same.
-        """
-        if self._closing is None or (self._closing.done() and self._closing.exception() is not None):
-            if self._closing is None:
-                self.state, self.reason = EpisodeState.CLOSED, reason
-                self.lease.stop()
-                self._sleep.stay_awake()
-            self._closing = self._services.spawn(self._close())
-        await asyncio.shield(self._closing)
-
-    async def _close(self) -> None:
-        await _cancel(self._starting, self._stepping, self._grading, *self._between)
-        try:
-            await self._ledger.closed(self.reason or "")
-            failpoints.hit("server.close.written")
-        finally:
-            await self._leave_world()
-            self._give_capacity_back()
-            self._hold.release()
-        log.info("episode_closed", episode_id=self.episode_id, generation=self.generation, reason=self.reason)
-        self._services.metrics.closed.labels(self.reason).inc()
-        self._on_closed(self)
-        self.on_ended(self)
-
-    async def suspend(self) -> None:
-        """Let go of it as it is: its world lives on for the next server. Waiters get `shutting_down`."""
-        self._suspended = True
-        self.lease.stop()
-        self._sleep.stay_awake()
-        await _cancel(self._starting, self._stepping, self._grading, *self._between)
-        self.lease.hold_episode()
-        with contextlib.suppress(Problem):
-            await self._ledger.note()
-        if self._world is not None and self._world.stage is not None:
-            await self._world.stage.sandbox.detach()
-
-    async def _leave_world(self) -> None:
-        world, self._world = self._world, None
-        if world is not None:
-            self._charge_rest(world)
-            self._charged_cpu_s = 0.0
-            self._sleep.state = None
-            if world.stage is None:
-                await self._services.destroy_by_id(world.sandbox_id)
-            else:
-                await self._services.destroy(world.stage.sandbox)
-
-    def _charge_rest(self, world: World) -> None:
-        """Beside its steps: its reset, and what ran on in the background."""
-        with contextlib.suppress(SandboxError):
-            self._hold.tenant.charge_cpu(world.sandbox.usage().cpu_s - self._charged_cpu_s)
-
-    def _charge_cpu(self, step_cpu_ms: float | None) -> None:
-        if step_cpu_ms is not None:
-            self._charged_cpu_s += step_cpu_ms / 1000
-            self._hold.tenant.charge_cpu(step_cpu_ms / 1000)
-
-    def _expire(self, expiry: Expiry) -> None:
-        if expiry is Expiry.EPISODE:
-            self.truncate(expiry.value)
-        else:
-            self._services.spawn(self.close(expiry.value))
-
-    def work(self) -> list[asyncio.Task[Any]]:
-        """What is running now: a beginning, a step, a grading, a checkpoint."""
-        tasks = (self._starting, self._stepping, self._grading, *self._between)
-        return [task for task in tasks if task is not None and not task.done()]
-
-    def _is_busy(self) -> bool:
-        return bool(self.work())
-
-    # Looking
-
-    @property
-    def shown_state(self) -> EpisodeState:
-        """The state, with whether a live one stands still."""
-        return (self._sleep.state or self.state) if self.state is EpisodeState.LIVE else self.state
-
-    @property
-    def starting(self) -> asyncio.Task[bytes] | None:
-        """The beginning of the current world."""
-        return self._starting
-
-    async def sandbox(self) -> Sandbox:
-        """For files; it wakes for them.
-
-        Raises: EpisodeClosed, EpisodeNotLive, EpisodeLost, Overloaded; EpisodeEnded when its sandbox is gone.
-        """
-        self._require_open()
-        self.lease.use()
-        world = self._require_world()
-        if self._sleep.state is not None:
-            async with self._turn:
-                world = await self._awake()
-            self._rest_a_while()
-        return world.sandbox
-
-    def info(self) -> EpisodeInfo:
-        open_ = self.state is not EpisodeState.CLOSED
-        origin = self.origin
-        return EpisodeInfo(
-            episode_id=self.episode_id,
-            state=self.shown_state,
-            environment=self.plan.environment_name,
-            task_set=self.plan.task_set,
-            task=self.plan.task.task_id,
-            seed=origin.seed if origin and self.state is not EpisodeState.QUEUED else None,
-            generation=self.generation,
-            step_index=self.step_index,
-            reward=self.reward,
-            created_at=self.created_at,
-            expires_at=clock.wall() + self.lease.expires_in_s() if open_ else None,
-            queue_position=self._services.admission.position(self._waiter) if self._waiter else None,
-            reason=self.reason,
-            grade=self.grade_result,
-            usage=self._usage(),
-            group_id=self.plan.group_id,
-            lineage=origin.saved.lineage if origin and origin.saved else None,
-            metadata=dict(self.plan.metadata),
-        )
-
-    def observed(self) -> EpisodeInfo:
-        info = self.info()
-        if self._world is not None and self.state is not EpisodeState.STARTING:
-            info.observation = json.loads(self._world.observation)
-        return info
-
-    def _usage(self) -> dict[str, Any]:
-        if self._world is None:
-            return {}
-        try:
-            usage = self._world.sandbox.usage()
-        except SandboxError:
-            return {}
-        return {"cpu_s": usage.cpu_s, "memory_bytes": usage.memory_bytes, "oom_kills": usage.oom_kills}
-
-    # Refusing
-
-    def refusal(self) -> Problem | None:
-        return self._closed_problem() if self.state is EpisodeState.CLOSED else None
-
-    def _closed_problem(self) -> Problem:
-        return EpisodeClosed(f"episode {self.episode_id} is closed: {self.reason}")
-
-    def _require_open(self) -> None:
-        if self.state is EpisodeState.CLOSED:
-            raise self._closed_problem()
-
-    def _require_generation(self, generation: int | None) -> None:
-        if generation is not None and generation != self.generation:
-            raise StaleGeneration(
-                f"the episode is in generation {self.generation}, not {generation}", generation=self.generation
-            )
-
-    def _require_live(self) -> World:
-        if self.state is EpisodeState.ENDED:
-            raise EpisodeEnded(f"episode {self.episode_id} has ended: {self.reason}", reason=self.reason)
-        if self.state in (EpisodeState.FAILED, EpisodeState.LOST):
-            raise EpisodeLost(f"episode {self.episode_id} is {self.state.value}: {self.reason}", reason=self.reason)
-        if self.state is not EpisodeState.LIVE or self._world is None:
-            raise self._not_live()
-        return self._world
-
-    def _require_world(self) -> World:
-        """Of a live episode, or of an ended one that is not graded."""
-        if self._world is None:
-            self._require_open()
-            self._require_live()
-            raise self._not_live()
-        return self._world
-
-    def _not_live(self) -> Problem:
-        return EpisodeNotLive(f"episode {self.episode_id} is {self.state.value}", state=self.state.value)
-
-    def _disturbance(self) -> Problem:
-        """What waiters of interrupted work are told."""
-        if self._suspended:
-            return ShuttingDown("the server is shutting down; the step goes on when the next one has started")
-        if self.state is EpisodeState.CLOSED:
-            return self._closed_problem()
-        return StaleGeneration("the episode's world was replaced meanwhile", generation=self.generation)
-
     def _require_undisturbed(self, record: StepRecord) -> None:
         if self.state is EpisodeState.CLOSED or record.generation != self.generation:
             raise self._disturbance()
@@ -857,11 +385,3 @@ class Episode(Entry):
 def _settle(future: asyncio.Future[None] | None) -> None:
     if future is not None and not future.done():
         future.set_result(None)
-
-
-async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:
-    running = [task for task in tasks if task is not None and not task.done() and task is not asyncio.current_task()]
-    for task in running:
-        task.cancel()
-    if running:
-        await asyncio.wait(running, timeout=CANCEL_S)

@@ -10,6 +10,7 @@ from envserver.episodes.durable import written
 from envserver.episodes.episode import Episode
 from envserver.episodes.journal.rows import GroupRow
 from envserver.episodes.services import Services
+from envserver.episodes.standing import Standing
 from envserver.logs import get_logger
 from envserver_sdk.errors import InfraError
 from envserver_sdk.models import EpisodeState, Stragglers
@@ -40,7 +41,7 @@ class Group:
             member.on_ended = self._ended
         self._look()
 
-    def _ended(self, member: Episode) -> None:
+    def _ended(self, member: Standing) -> None:
         self._running.pop(member.episode_id, None)
         if member.state is EpisodeState.CLOSED:
             self._open.discard(member.episode_id)

@@ -237,6 +237,9 @@ class GuestSandbox(Sandbox):
                 raise CommandNotStartedError(f"{arguments['argv'][0]}: {error}") from error
             raise _RefusedError(error.code, f"{op}: {error}") from error
 
+    async def detach(self) -> None:
+        self._guest.close()
+
     async def _destroy(self) -> None:
         raise NotImplementedError
 
