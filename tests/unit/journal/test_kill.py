@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from envserver.episodes.journal import Journal
-from tests.unit.journal.images import payload_names
+from tests.unit.journal.images import assert_nothing_is_left_over
 from tests.unit.journal.killed import SETTINGS, TASKS, result_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,7 +56,7 @@ async def check(directory: Path, acknowledged: dict[int, int]) -> dict[int, int]
         assert episode is None or (episode.step_index, episode.reward) == (len(finished), float(len(finished)))
     assert len(await journal.closed_episodes(100)) == 0
     await journal.close()
-    assert len(payload_names(directory)) <= sum(done.values()) * 2 + TASKS
+    assert_nothing_is_left_over(directory)
     return done
 
 

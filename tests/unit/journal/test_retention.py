@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tempfile
 import threading
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +18,7 @@ from envserver.episodes.journal import Journal, JournalSettings, retention
 from envserver.episodes.journal.payloads import PayloadFiles
 from envserver.episodes.journal.sealing import digest_of
 from tests.unit.journal import rows
-from tests.unit.journal.images import opened, payload_names, picture
+from tests.unit.journal.images import assert_nothing_is_left_over, opened, payload_names, picture
 from tests.unit.journal.rows import LARGE
 
 
@@ -38,23 +36,6 @@ async def _episode(journal: Journal, name: str, closed_at: float | None, steps: 
 
 async def _names(journal: Journal) -> set[str]:
     return {row.episode_id for row in await journal.find_episodes()}
-
-
-async def _assert_nothing_is_left_over(journal: Journal, directory: Path) -> None:
-    """Every row belongs to an episode, every payload to a row, and every file to a payload."""
-    with closing(sqlite3.connect(directory / "journal.db")) as connection:
-        for table in ("steps", "generations"):
-            orphans = f"SELECT count(*) FROM {table} WHERE episode_id NOT IN (SELECT episode_id FROM episodes)"
-            assert connection.execute(orphans).fetchone()[0] == 0, table
-        assert connection.execute("SELECT count(*) FROM removals").fetchone()[0] == 0
-        counted = dict(connection.execute("SELECT digest, refs FROM payloads").fetchall())
-        references: dict[bytes, int] = {}
-        for table, column in (("steps", "action"), ("steps", "result"), ("episodes", "grade")):
-            named = f"SELECT substr({column}, 2, 32) FROM {table} WHERE substr({column}, 1, 1) = x'01'"
-            for (digest,) in connection.execute(named):
-                references[digest] = references.get(digest, 0) + 1
-    assert counted == references
-    assert payload_names(directory) == {digest.hex() for digest in counted}
 
 
 @dataclass(frozen=True)
@@ -106,7 +87,7 @@ async def _sweep_history(directory: Path, history: list[_Kept], bounds: JournalS
     assert (await journal.sweep(now=20.0)).episodes == 0
     for name in names:
         assert len(await journal.steps(name, 1)) == 3
-    await _assert_nothing_is_left_over(journal, directory)
+    assert_nothing_is_left_over(directory)
     await journal.close()
 
 
@@ -246,7 +227,7 @@ async def test_a_sweep_that_was_killed_is_gone_on_with(tmp_path: Path) -> None:
     assert 0 < left <= 30
     async with opened(directory, max_age_s=1) as journal:
         await journal.sweep(now=10.0)
-        await _assert_nothing_is_left_over(journal, directory)
+        assert_nothing_is_left_over(directory)
         assert await journal.steps("ep_1", 1) == []
 
 
