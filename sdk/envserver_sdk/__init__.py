@@ -24,17 +24,32 @@ from envserver_sdk.errors import CallTimeout, ConnectionFailed, EnvserverClientE
 
 if TYPE_CHECKING:
     from envserver_sdk import models
-    from envserver_sdk.models import EpisodeInfo, EpisodeStarted, EpisodeState, GradeResult, Outcome, StepResult
+    from envserver_sdk.models import (
+        EpisodeInfo,
+        EpisodeStarted,
+        EpisodeState,
+        GradeResult,
+        Outcome,
+        StepResult,
+        Trajectory,
+        TrajectoryStep,
+    )
 
 __all__ = [
     "Client", "Episode", "Checkpoint", "Group", "AsyncClient", "AsyncEpisode", "AsyncCheckpoint", "AsyncGroup",
     "Timeouts", "Tls",
-    "EpisodeInfo", "EpisodeStarted", "EpisodeState", "GradeResult", "Outcome", "StepResult",
+    "EpisodeInfo", "EpisodeStarted", "EpisodeState", "GradeResult", "Outcome", "StepResult", "Trajectory",
+    "TrajectoryStep",
     "EnvserverClientError", "Problem", "CallTimeout", "ConnectionFailed",
     "errors", "models",
 ]  # fmt: skip
 
-_MODELS = frozenset({"EpisodeInfo", "EpisodeStarted", "EpisodeState", "GradeResult", "Outcome", "StepResult"})
+_MODELS = frozenset(
+    {
+        "EpisodeInfo", "EpisodeStarted", "EpisodeState", "GradeResult", "Outcome", "StepResult", "Trajectory",
+        "TrajectoryStep",
+    }
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

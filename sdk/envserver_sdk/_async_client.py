@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from envserver_sdk._async_episode import AsyncCheckpoint, AsyncEpisode, AsyncGroup, step_all
 from envserver_sdk._lazy import lazy_import
 from envserver_sdk._link import Link, given
 from envserver_sdk._settings import Timeouts, Tls
+from envserver_sdk._trajectories import read_trajectories, write_export
 from envserver_sdk.errors import Problem
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
         StepResult,
         Stragglers,
         TaskList,
+        Trajectory,
     )
 else:
     models = lazy_import("envserver_sdk.models")
@@ -221,6 +225,81 @@ class AsyncClient:
         """One page of episodes; closed ones only with `state`."""
         query = {"state": state, "environment": environment, "cursor": cursor, "limit": limit}
         return await self._link.get(models.EpisodeList, "/v1/episodes", query)
+
+    async def trajectory(self, episode_id: str, *, generation: int | None = None) -> Trajectory:
+        """An episode's record, of its current generation unless told otherwise, closed or not.
+
+        Raises: NotFound, EpisodeNotLive for one that is beginning.
+        """
+        query = {"generation": generation}
+        return await self._link.get(models.Trajectory, f"/v1/episodes/{episode_id}/trajectory", query)
+
+    async def trajectories(
+        self,
+        *,
+        environment: str | None = None,
+        task_set: str | None = None,
+        task: str | None = None,
+        state: EpisodeState | str | None = None,
+        group_id: str | None = None,
+        created_after: float | None = None,
+        created_before: float | None = None,
+        min_reward: float | None = None,
+        graded: bool | None = None,
+        trainable: bool | None = None,
+        generations: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[Trajectory]:
+        """Every trajectory that passes the filters, in the order of the episodes' making, as they come.
+
+        Times are Unix times, the earlier one inclusive; `generations="all"` has those too that a reset or restore
+        replaced. A lost connection is gone on with behind the last one; `cursor` is the `cursor` of one had before.
+
+        Raises: InvalidRequest, ConnectionFailed; InfraError in the place of one that the disk has not kept whole, whose
+        `extra["cursor"]` leads on.
+        """
+        query = given(
+            environment=environment, task_set=task_set, task=task, state=state, group_id=group_id,
+            created_after=created_after, created_before=created_before, min_reward=min_reward, graded=graded,
+            trainable=trainable, generations=generations, cursor=cursor, limit=limit,
+        )  # fmt: skip
+        async with aclosing(read_trajectories(self._link, query)) as found:
+            async for trajectory in found:
+                yield trajectory
+
+    async def export(
+        self,
+        path: Path | str,
+        *,
+        format: str = "jsonl",
+        environment: str | None = None,
+        task_set: str | None = None,
+        task: str | None = None,
+        state: EpisodeState | str | None = None,
+        group_id: str | None = None,
+        created_after: float | None = None,
+        created_before: float | None = None,
+        min_reward: float | None = None,
+        graded: bool | None = None,
+        trainable: bool | None = None,
+        generations: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> int:
+        """Write trajectories to a file, `jsonl` or `parquet`; it appears once it is whole. Its size in bytes.
+
+        The filters are those of `trajectories`. JSON Lines go on after a lost connection, Parquet does not.
+
+        Raises: as `trajectories`; NotSupported where the server writes no Parquet; OSError.
+        """
+        query = given(
+            format=format,
+            environment=environment, task_set=task_set, task=task, state=state, group_id=group_id,
+            created_after=created_after, created_before=created_before, min_reward=min_reward, graded=graded,
+            trainable=trainable, generations=generations, cursor=cursor, limit=limit,
+        )  # fmt: skip
+        return await write_export(self._link, Path(path), query)
 
     async def environments(self) -> EnvironmentList:
         """The names of the server's environments."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         GroupStarted,
         JsonObject,
         StepResult,
+        Trajectory,
     )
 else:
     models = lazy_import("envserver_sdk.models")
@@ -180,6 +181,11 @@ class AsyncEpisode:
     async def status(self) -> EpisodeInfo:
         """State, usage and expiry."""
         return await self._link.get(models.EpisodeInfo, f"/v1/episodes/{self.episode_id}")
+
+    async def trajectory(self, *, generation: int | None = None) -> Trajectory:
+        """Its record so far, of the server's current generation unless told otherwise. Raises: NotFound."""
+        query = {"generation": generation}
+        return await self._link.get(models.Trajectory, f"/v1/episodes/{self.episode_id}/trajectory", query)
 
     async def read_file(self, path: str) -> bytes:
         """A file of the container. Raises: FileProblem."""

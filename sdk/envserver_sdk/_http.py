@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
@@ -53,6 +54,28 @@ class Http:
                     raise
             await asyncio.sleep(pause_s)
         raise AssertionError("unreachable")
+
+    async def stream(self, path: str, query: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+        """The body of `GET path` as it comes, asked for once: the caller knows where to go on after a fault.
+
+        Raises: Problem, CallTimeout, ConnectionFailed; the last also when the body breaks off.
+        """
+        import httpx
+
+        params = {name: value for name, value in query.items() if value is not None}
+        # The server may search long for the next thing that is wanted.
+        timeout = httpx.Timeout(self._timeouts.create_s, connect=self._timeouts.connect_s)
+        try:
+            async with self._open().stream("GET", path, params=params, timeout=timeout) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _problem(response)
+                async for chunk in response.aiter_bytes():
+                    yield chunk
+        except httpx.TimeoutException:
+            raise CallTimeout(f"GET {path}: nothing came for {self._timeouts.create_s:g} s") from None
+        except httpx.TransportError as error:
+            raise ConnectionFailed(f"{self._url}: {error}") from error
 
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Once. Raises: CallTimeout, ConnectionFailed."""

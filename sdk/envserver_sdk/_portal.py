@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from envserver_sdk.errors import ConnectionFailed
 
 T = TypeVar("T")
+
+_END: Any = object()
+
+
+async def _next(items: AsyncIterator[T]) -> T:
+    """`_END` after the last one."""
+    return await anext(items, _END)
 
 
 class Portal:
@@ -34,6 +41,16 @@ class Portal:
         except BaseException:
             future.cancel()
             raise
+
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """The same items, each made when it is asked for; closed with this one, should that be left early."""
+        try:
+            while (item := self.run(_next(items))) is not _END:
+                yield item
+        finally:
+            close = getattr(items, "aclose", None)
+            if close is not None and not self._closed:
+                self.run(close())
 
     @property
     def closed(self) -> bool:

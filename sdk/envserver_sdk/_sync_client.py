@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from envserver_sdk._async_client import AsyncClient
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         StepResult,
         Stragglers,
         TaskList,
+        Trajectory,
     )
 
 T = TypeVar("T")
@@ -217,6 +219,101 @@ class Client:
         """One page of episodes; closed ones only with `state`."""
         return self._portal.run(self._async.list(state=state, environment=environment, cursor=cursor, limit=limit))
 
+    def trajectory(self, episode_id: str, *, generation: int | None = None) -> Trajectory:
+        """An episode's record, of its current generation unless told otherwise, closed or not.
+
+        Raises: NotFound, EpisodeNotLive for one that is beginning.
+        """
+        return self._portal.run(self._async.trajectory(episode_id, generation=generation))
+
+    def trajectories(
+        self,
+        *,
+        environment: str | None = None,
+        task_set: str | None = None,
+        task: str | None = None,
+        state: EpisodeState | str | None = None,
+        group_id: str | None = None,
+        created_after: float | None = None,
+        created_before: float | None = None,
+        min_reward: float | None = None,
+        graded: bool | None = None,
+        trainable: bool | None = None,
+        generations: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Trajectory]:
+        """Every trajectory that passes the filters, in the order of the episodes' making, as they come.
+
+        Times are Unix times, the earlier one inclusive; `generations="all"` has those too that a reset or restore
+        replaced. A lost connection is gone on with behind the last one; `cursor` is the `cursor` of one had before.
+
+        Raises: InvalidRequest, ConnectionFailed; InfraError in the place of one that the disk has not kept whole, whose
+        `extra["cursor"]` leads on.
+        """
+        return self._portal.iterate(
+            self._async.trajectories(
+                environment=environment,
+                task_set=task_set,
+                task=task,
+                state=state,
+                group_id=group_id,
+                created_after=created_after,
+                created_before=created_before,
+                min_reward=min_reward,
+                graded=graded,
+                trainable=trainable,
+                generations=generations,
+                cursor=cursor,
+                limit=limit,
+            )
+        )
+
+    def export(
+        self,
+        path: Path | str,
+        *,
+        format: str = "jsonl",
+        environment: str | None = None,
+        task_set: str | None = None,
+        task: str | None = None,
+        state: EpisodeState | str | None = None,
+        group_id: str | None = None,
+        created_after: float | None = None,
+        created_before: float | None = None,
+        min_reward: float | None = None,
+        graded: bool | None = None,
+        trainable: bool | None = None,
+        generations: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> int:
+        """Write trajectories to a file, `jsonl` or `parquet`; it appears once it is whole. Its size in bytes.
+
+        The filters are those of `trajectories`. JSON Lines go on after a lost connection, Parquet does not.
+
+        Raises: as `trajectories`; NotSupported where the server writes no Parquet; OSError.
+        """
+        return self._portal.run(
+            self._async.export(
+                path,
+                format=format,
+                environment=environment,
+                task_set=task_set,
+                task=task,
+                state=state,
+                group_id=group_id,
+                created_after=created_after,
+                created_before=created_before,
+                min_reward=min_reward,
+                graded=graded,
+                trainable=trainable,
+                generations=generations,
+                cursor=cursor,
+                limit=limit,
+            )
+        )
+
     def environments(self) -> EnvironmentList:
         """The names of the server's environments."""
         return self._portal.run(self._async.environments())
@@ -366,6 +463,10 @@ class Episode:
     def status(self) -> EpisodeInfo:
         """State, usage and expiry."""
         return self._portal.run(self._async.status())
+
+    def trajectory(self, *, generation: int | None = None) -> Trajectory:
+        """Its record so far, of the server's current generation unless told otherwise. Raises: NotFound."""
+        return self._portal.run(self._async.trajectory(generation=generation))
 
     def read_file(self, path: str) -> bytes:
         """A file of the container. Raises: FileProblem."""
