@@ -113,7 +113,9 @@ def test_every_call_is_made_by_curl() -> None:
     """But the WebSocket, which curl does not speak."""
     calls = re.findall(r"`(?:GET|PUT|POST|DELETE) (/v1/[^`?]+)", (ROOT / "docs" / "http.md").read_text())
     by_hand = (ROOT / "docs" / "curl.md").read_text().replace("$url", "/v1")
-    by_hand = by_hand.replace("$episode", "{id}").replace("/steps/1", "/steps/{index}").replace("/code", "/{name}")
+    for name in ("$episode", "$checkpoint", "$group"):
+        by_hand = by_hand.replace(name, "{id}")
+    by_hand = by_hand.replace("/steps/1", "/steps/{index}").replace("/code", "/{name}")
     made = set(re.findall(r"/v1/[\w./{}]+", by_hand))
     assert set(calls) - made == {"/v1/ws"}
 
