@@ -17,6 +17,7 @@ import yaml
 from envserver.images.node import compose_container
 from envserver.launcher import cgroups
 from envserver_sdk import Client
+from envserver_sdk.errors import EpisodeLost
 from tests.conftest import ROOT
 from tests.e2e.conftest import free_port
 
@@ -99,7 +100,8 @@ def test_the_server_holds_no_privilege(project: Project) -> None:
     assert [name.upper() for name in host["CapDrop"]] == ["ALL"]
     assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"])
     assert host["Devices"] in (None, [])
-    assert {mount["Destination"] for mount in described["Mounts"]} == {"/run/envserver", "/sys/fs/cgroup", "/tasks"}
+    destinations = {mount["Destination"] for mount in described["Mounts"]}
+    assert destinations == {"/run/envserver", "/sys/fs/cgroup", "/tasks", "/var/lib/envserver-journal"}
     assert [mount["Destination"] for mount in described["Mounts"] if not mount["RW"]] == ["/tasks"]
     status = _status(project.execute("server", "cat", "/proc/1/status"))
     assert status["Uid"].split() == ["990"] * 4
@@ -143,6 +145,37 @@ def test_make_up_again_changes_nothing(project: Project) -> None:
     before = [project.inspect(service)["Id"] for service in ("launcher", "server")]
     project.make("up")
     assert [project.inspect(service)["Id"] for service in ("launcher", "server")] == before
+
+
+def test_episodes_outlive_make_down_and_make_up(project: Project) -> None:
+    with Client(project.url) as client, client.create("code", task="HumanEval/0") as episode:
+        episode.step({"type": "python", "code": "kept = [1]; log = open('/workspace/log', 'w')"})
+        episode.step({"type": "bash", "command": "X=41; (while sleep 0.1; do echo >> /tmp/ticks; done) & true"})
+        project.make("down")
+        project.make("up")
+        assert client.get(episode.episode_id).state == "hibernated"
+        assert (
+            episode.step({"type": "python", "code": "kept.append(2); log.write('x'); kept"}).observation["result"]
+            == "[1, 2]"
+        )
+        ticking = "echo $X; a=$(wc -l < /tmp/ticks); sleep 0.5; test $(wc -l < /tmp/ticks) -gt $a && echo ticking"
+        assert episode.step({"type": "bash", "command": ticking}).observation["stdout"] == "41\nticking\n"
+        assert client.get(episode.episode_id).step_index == 4
+
+
+def test_episodes_of_a_node_that_lost_its_power_are_lost_and_say_so(project: Project) -> None:
+    with Client(project.url) as client:
+        episode = client.create("code", task="HumanEval/0")
+        episode.step({"type": "python", "code": "kept = 1"})
+        for service in ("server", "launcher"):
+            _docker("kill", compose_container(project.name, service))
+        project.make("down")
+        project.make("up")
+        assert (client.get(episode.episode_id).state, client.get(episode.episode_id).reason) == ("lost", "sandbox_gone")
+        with pytest.raises(EpisodeLost):
+            episode.step({"type": "python", "code": "kept"})
+        assert episode.grade().reward is None
+        episode.close()
 
 
 def test_make_down_leaves_nothing_though_episodes_live_and_the_server_was_killed(project: Project) -> None:
