@@ -12,7 +12,21 @@ from collections.abc import Sequence
 
 import typer
 
-from envserver.cli import audit, checkpoints, doctor, episodes, groups, images, keys, node, play, probe, tasks, top
+from envserver.cli import (
+    audit,
+    checkpoints,
+    doctor,
+    episodes,
+    groups,
+    images,
+    keys,
+    node,
+    play,
+    probe,
+    tasks,
+    top,
+    trajectories,
+)
 from envserver.cli.output import clean
 from envserver.cli.problems import explain
 
@@ -24,10 +38,12 @@ app.add_typer(doctor.app)
 app.add_typer(play.app)
 app.add_typer(probe.app)
 app.add_typer(top.app)
+app.add_typer(trajectories.replaying)
 # Groups of commands under a name.
 app.add_typer(episodes.app, name="episodes")
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(groups.app, name="groups")
+app.add_typer(trajectories.app, name="trajectories")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(images.app, name="images")
 app.add_typer(keys.app, name="keys")

@@ -23,6 +23,7 @@ class Exit(IntEnum):
     UNREACHABLE = 3
     NOT_FOUND = 4
     REFUSED = 5
+    DIVERGED = 6
 
 
 class CommandError(Exception):

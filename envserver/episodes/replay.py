@@ -1,7 +1,7 @@
 """Beginning a world by taking recorded actions again: the weakest checkpoint, and the one that always works.
 
 What an action observes may differ from what it observed then (time, chance, other programs' doing). The first
-difference is reported in the `info` of the beginning, with both observations; it is never hidden.
+difference is reported in the `info` of the beginning, with both observations and the path to it; it is never hidden.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from environments.environment import JsonObject
+from envserver.episodes.divergence import first_difference
 from envserver.episodes.plan import Plan
 from envserver.episodes.saved import Saved
 from envserver.episodes.services import Services
@@ -42,8 +43,10 @@ async def _take(services: Services, world: World, actions: list[Any]) -> JsonObj
             raise InfraError(f"the replay ended at step {index} of {len(actions)}: {done.outcome.value}")
         world.observation = done.observation
         observation = from_json(done.observation)
-        if divergence is None and observation != observed:
-            divergence = {"step_index": index, "recorded": observed, "replayed": observation}
+        if divergence is None and (difference := first_difference(observed, observation)) is not None:
+            divergence = {
+                "step_index": index, "path": difference.path, "recorded": observed, "replayed": observation,
+            }  # fmt: skip
     return divergence
 
 
