@@ -174,7 +174,7 @@ class Calls:
             wish = Wish(kind, request.label, call_key=call_key)
             return Reply(encode(checkpoint_info(await self.manager.episode(episode_id).checkpoint(wish))), 201)
 
-        return await self._change("checkpoint", episode_id, key, request, call)
+        return await self._change("checkpoint", episode_id, key, request, call, makes=True)
 
     async def checkpoints(self, episode_id: str | None = None, cursor: str | None = None, limit: int = 100) -> Reply:
         self.may(Scope.READ)

@@ -5,7 +5,7 @@ body attach to it or get the stored answer. A call that failed is forgotten, sin
 key is the reason for having one. Bounded by number, bytes and age: the oldest finished entries go first.
 
 With a journal an answer is written down before anyone gets it, so that a repetition gets it from the next server too.
-A call that makes or replaces a world is also written down before it begins: what it made bears its key, by which
+A call that makes a checkpoint or a world is also written down before it begins: what it made bears its key, by which
 the next server finds it and answers the repetition with it.
 """
 
@@ -77,7 +77,7 @@ class IdempotencyStore:
         self._bytes = 0
 
     async def run(self, name: Name, fingerprint: bytes, call: Call, *, makes: bool = False) -> Reply:
-        """The answer of `call`, run at most once for this name; `makes` says that it makes or replaces a world.
+        """The answer of `call`, run at most once for this name; `makes` says that what it makes bears its key.
 
         Raises: IdempotencyMismatch for another fingerprint; Overloaded when every kept entry still runs.
         """

@@ -34,7 +34,7 @@ from envserver.episodes.journal.rows import EpisodeRow, GenerationRow, StepRow
 from envserver.episodes.plan import PURPOSE_GRADING, Plan
 from envserver.episodes.pool import PURPOSE_POOL
 from envserver.episodes.records import StepRecord
-from envserver.episodes.saved import How, Origin, Saved
+from envserver.episodes.saved import How, Origin, Saved, checkpoint_info
 from envserver.episodes.stepping import Attempt
 from envserver.episodes.world import Stage, World, resume_environment
 from envserver.logs import get_logger
@@ -271,6 +271,9 @@ class Recoverer:
         if op == "create_group":
             groups = [row for row in await self._journal.groups() if row.call_key == call_key and row.started]
             return given(Reply(groups[0].started or b"", 201)) if groups else None
+        if op == "checkpoint":
+            taken = [row for row in await self._journal.checkpoints() if row.call_key == call_key]
+            return given(Reply(checkpoint_info(taken[0]).model_dump_json().encode(), 201)) if taken else None
         made = [each for each in episodes if each.plan.call_key == call_key]
         if not made or len(made) < sum(row.call_key == call_key for row in rows):
             for each in made:

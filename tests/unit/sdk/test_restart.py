@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from envserver.episodes.journal.rows import CallRow
 from envserver_sdk import AsyncClient, Timeouts
 from envserver_sdk.errors import ConnectionFailed, EpisodeLost, ShuttingDown, StaleGeneration
 from envserver_sdk.models import EpisodeState
 from tests.unit.episodes.helpers import until
-from tests.unit.scripted import Gates, ScriptedRuntime
+from tests.unit.scripted import Gates, ScriptedGrader, ScriptedRuntime
 from tests.unit.sdk.nodes import Node
 
 
@@ -94,6 +95,66 @@ async def test_keyed_calls_under_way_happen_once(node: Node, client: AsyncClient
     assert len(runtime.sandboxes) == 5
     assert len((await client.list()).episodes) == 5
     await checkpoint.delete()
+
+
+async def test_a_checkpoint_whose_answer_was_lost_is_not_taken_again(
+    node: Node, client: AsyncClient, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episode = await client.create("scripted", seed=1)
+    journal = node.server.journal
+    taken, save = asyncio.Event(), journal.save_call
+
+    async def save_call(row: CallRow, *, durable: bool = False) -> None:
+        if row.body is not None:  # the answer: here the server is killed
+            taken.set()
+            await asyncio.Event().wait()
+        await save(row, durable=durable)
+
+    monkeypatch.setattr(journal, "save_call", save_call)
+    saving = asyncio.ensure_future(episode.checkpoint())
+    await taken.wait()
+    await node.stop()
+    await node.next()
+    checkpoint = await saving
+    listed = (await client.checkpoints(episode_id=episode.episode_id)).checkpoints
+    assert [info.checkpoint_id for info in listed] == [checkpoint.checkpoint_id]
+    assert len(runtime.stored) == 1
+    await checkpoint.delete()
+
+
+async def test_gradings_under_way_are_answered_by_the_next_server(
+    node: Node, client: AsyncClient, grader: ScriptedGrader, gates: Gates
+) -> None:
+    submitting, graded = [await client.create("scripted", task="a") for _ in range(2)]
+    grader.gate = "grade"
+    calls = [
+        asyncio.ensure_future(submitting.step({"type": "submit", "answer": "a"})),
+        asyncio.ensure_future(graded.grade()),
+    ]
+    await until(lambda: gates.counts["grade"] == 2)
+    await node.stop()
+    gates.open("grade")
+    await node.next()
+    step, grade = await asyncio.gather(*calls)
+    assert (step.reward, step.terminated, step.trainable) == (1.0, True, True)
+    assert (grade.reward, grade.trainable) == (0.0, True)
+    assert (await submitting.grade()).reward == 1.0
+
+
+async def test_rest_under_way_is_asked_for_again(
+    node: Node, client: AsyncClient, runtime: ScriptedRuntime, gates: Gates
+) -> None:
+    episode = await client.create("scripted", seed=3)
+    running = asyncio.ensure_future(episode.step({"type": "wait", "gate": "g"}))
+    await gates.reached("g")
+    resting = asyncio.ensure_future(episode.hibernate())  # waits for the step
+    await asyncio.sleep(0)
+    await node.stop()
+    await node.next()
+    gates.open("g")
+    assert (await running).step_index == 1
+    assert (await resting).state is EpisodeState.HIBERNATED
+    assert (await episode.step({"type": "get"})).observation["value"] == 3
 
 
 async def test_a_restore_under_way_is_carried_through(
