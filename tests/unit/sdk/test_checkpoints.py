@@ -18,7 +18,7 @@ from envserver_sdk.errors import (
     Overloaded,
     StaleGeneration,
 )
-from envserver_sdk.models import CheckpointKind, EpisodeState
+from envserver_sdk.models import CheckpointKind, EpisodesStarted, EpisodeState
 from tests.unit.episodes.helpers import until
 from tests.unit.scripted import Gates, ScriptedRuntime
 from tests.unit.sdk.nodes import Node
@@ -103,6 +103,21 @@ async def test_a_cancelled_fork_leaves_no_members(
     await checkpoint.delete()
     await client.close()  # waits for what it abandoned
     assert len(runtime.sandboxes) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="POST /checkpoints/{id}/fork takes `stragglers` and does nothing with them")
+async def test_stragglers_of_a_fork_are_truncated(client: AsyncClient, episode: AsyncEpisode) -> None:
+    checkpoint = await episode.checkpoint()
+    params = {
+        "checkpoint_id": checkpoint.checkpoint_id, "n": 2, "stragglers": {"finished": 1, "grace_s": 0},
+    }  # fmt: skip
+    started = await client._link.begin(EpisodesStarted, "fork", params)
+    one, two = [await client.attach(each.episode_id) for each in started.episodes]
+    await checkpoint.delete()
+    await one.step({"type": "end"})
+    async with asyncio.timeout(0.5):
+        while (await two.status()).reason != "straggler":
+            await asyncio.sleep(0.01)
 
 
 async def test_a_restore_rolls_back_in_place_as_the_next_generation(client: AsyncClient, episode: AsyncEpisode) -> None:
