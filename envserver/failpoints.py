@@ -44,8 +44,6 @@ FAILPOINTS: frozenset[str] = frozenset(
         "launcher.hibernate.dumped",
         "launcher.hibernate.recorded",
         "launcher.hibernate.killed",
-        "launcher.wake.layer_made",
-        "launcher.wake.restored",
         "launcher.wake.recorded",
         "launcher.wake.forgotten",
         "server.begin.world_made",

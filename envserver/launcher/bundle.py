@@ -61,7 +61,17 @@ def make_dev(directory: Path) -> Path:
             (directory / name).symlink_to(target)
     for name in ("pts", "shm"):
         (directory / name).mkdir(mode=0o755, exist_ok=True)
+    _empty(directory).mkdir(mode=0o555, exist_ok=True)
     return directory
+
+
+def _empty(dev: Path) -> Path:
+    """What covers a masked directory: crun itself would mount a tmpfs, which CRIU packs into a tar at each dump."""
+    return dev.with_name("empty")
+
+
+def _masked_directories() -> list[str]:
+    return [path for path in MASKED_PATHS if Path(path).is_dir()]
 
 
 def shm_inodes(shm_bytes: int) -> int:
@@ -85,6 +95,15 @@ def _mounts(dev: Path, control: Path, shm_bytes: int) -> list[dict[str, Any]]:
             "source": "shm",
             "options": ["nosuid", "nodev", f"size={shm_bytes}", f"nr_inodes={shm_inodes(shm_bytes)}", "mode=1777"],
         },
+        *(
+            {
+                "destination": path,
+                "type": "bind",
+                "source": str(_empty(dev)),
+                "options": ["bind", "ro", "nosuid", "nodev", "noexec"],
+            }
+            for path in _masked_directories()
+        ),
         {
             "destination": CONTROL_DIRECTORY,
             "type": "bind",
@@ -168,7 +187,7 @@ def configuration(
             "resources": _resources(limits),
             "sysctl": ipc_limits(limits),
             "seccomp": seccomp.profile(),
-            "maskedPaths": MASKED_PATHS,
+            "maskedPaths": [path for path in MASKED_PATHS if path not in _masked_directories()],
             "readonlyPaths": READ_ONLY_PATHS,
         },
     }

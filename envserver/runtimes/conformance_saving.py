@@ -139,6 +139,9 @@ class SavingConformance:
         for kind in kinds(runtime):
             box = await runtime.create(spec("code"))
             await shell(box, "mkdir -p a/b; echo deep > a/b/c; ln -s /etc/passwd link; echo t > /tmp/t; mkfifo fifo")
+            await shell(box, "ln a/b/c hard; chmod 2751 a; touch -d @1000000000 a/b")
+            far = "n=$(printf %0200d 0); for i in $(seq 30); do mkdir $n; cd $n; done; echo far > end"
+            assert (await shell(box, far)).exit_code == 0, "deeper than a path is long"
             checkpoint = await runtime.checkpoint(box, kind, {})
             await box.destroy()
             async with restored(runtime, checkpoint, spec("code")) as one, restored(runtime, checkpoint, spec()) as two:
@@ -147,6 +150,10 @@ class SavingConformance:
                 assert (await shell(two, "cat a/b/c /tmp/t; readlink link; whoami")).stdout.text == (
                     "deep\nt\n/etc/passwd\nuser\n"
                 )
+                kept = "stat -c %a a; stat -c %Y a/b; stat -c %h hard"
+                assert (await shell(two, kept)).stdout.text == "2751\n1000000000\n2\n"
+                near = "n=$(printf %0200d 0); for i in $(seq 30); do cd $n; done; cat end"
+                assert (await shell(two, near)).stdout.text == "far\n"
                 assert (await shell(two, "echo mine > a/b/c && test -p fifo && touch a/b/more")).exit_code == 0
                 assert await one.read_file("/workspace/a/b/c") == b"changed\n"
 

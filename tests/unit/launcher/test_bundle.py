@@ -93,7 +93,12 @@ def test_shared_memory_is_bounded_in_bytes_inodes_and_system_v_objects() -> None
 
 def test_nothing_of_the_host_is_mounted_but_devices_and_the_control_directory() -> None:
     binds = {name: mount["source"] for name, mount in mounts().items() if mount["type"] == "bind"}
-    assert binds == {"/dev": "/d/dev", "/.envserver/run": "/run/s/0"}
+    covered = {name for name, source in binds.items() if source == "/d/empty"}
+    assert {name: source for name, source in binds.items() if name not in covered} == {
+        "/dev": "/d/dev",
+        "/.envserver/run": "/run/s/0",
+    }
+    assert covered <= set(bundle.MASKED_PATHS)
     assert {"ro", "nosuid", "noexec"} <= set(mounts()["/dev"]["options"])
     assert {"nosuid", "nodev", "noexec"} <= set(mounts()["/.envserver/run"]["options"])
     assert "/sys" not in mounts()
@@ -102,6 +107,8 @@ def test_nothing_of_the_host_is_mounted_but_devices_and_the_control_directory() 
 def test_kernel_files_are_masked_or_read_only() -> None:
     linux = configuration()["linux"]
     assert {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/kallsyms"} <= set(linux["maskedPaths"])
+    covered = {name for name, mount in mounts().items() if mount["source"] == "/d/empty" and "ro" in mount["options"]}
+    assert covered | set(linux["maskedPaths"]) == set(bundle.MASKED_PATHS)
     assert {"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"} == set(linux["readonlyPaths"])
 
 
