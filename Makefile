@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 COMPOSE = $$($(BIN)/python -m envserver.images.compose) -p $(PROJECT) $(COMPOSE_FILES:%=-f %)
 URL ?= http://127.0.0.1:$${ENVSERVER_PORT:-8000}
 
-.PHONY: demo test up down bench setup images lint clean
+.PHONY: demo test up down bench chaos setup images lint clean
 
 demo: up
 	$(BIN)/envserver demo --url $(URL)
@@ -34,6 +34,10 @@ down: setup
 
 bench: up
 	$(BIN)/envserver bench --url $(URL)
+
+# Kills, cuts and fills whatever a node of its own has, for about an hour; CHAOS_ARGS="--seeds 20" for less.
+chaos: images
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 images: setup
 	$(BIN)/envserver images build

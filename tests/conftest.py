@@ -36,7 +36,7 @@ class Node:
         return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def _compose(project: str, run: Path, *arguments: str) -> None:
+def _compose(project: str, run: Path, *arguments: str, failpoints: str = "") -> None:
     command = compose.command()
     assert command is not None, "Compose is missing"
     environment = {
@@ -44,6 +44,7 @@ def _compose(project: str, run: Path, *arguments: str) -> None:
         "ENVSERVER_TEST_UID": str(os.getuid()),
         "ENVSERVER_TEST_GID": str(os.getgid()),
         "ENVSERVER_TEST_RUN": str(run),
+        "ENVSERVER_TEST_FAILPOINTS": failpoints,
     }
     files = ("-f", "docker-compose.yml", "-f", "tests/node.yml")
     subprocess.run(
@@ -52,14 +53,17 @@ def _compose(project: str, run: Path, *arguments: str) -> None:
 
 
 @contextmanager
-def started_node() -> Iterator[Node]:
-    """A launcher of its own in its own container. Images are imported once and kept in a volume that all share."""
+def started_node(*, failpoints: str = "") -> Iterator[Node]:
+    """A launcher of its own in its own container. Images are imported once and kept in a volume that all share.
+
+    `failpoints` is the container's path of the file that arms the launcher's (envserver/failpoints.py).
+    """
     # Short, since a unix socket's path has at most 107 bytes.
     run = Path(tempfile.mkdtemp(prefix="envserver-", dir="/tmp"))
     run.chmod(0o755)
     project = f"envservertest{secrets.token_hex(4)}"
     try:
-        _compose(project, run, "up", "-d", "launcher")
+        _compose(project, run, "up", "-d", "launcher", failpoints=failpoints)
         container = compose_container(project)
         _wait_for_launcher(run)
         import_built_images(container, lambda _: None)
