@@ -127,15 +127,13 @@ async def test_gradings_under_way_are_answered_by_the_next_server(
 ) -> None:
     submitting, graded = [await client.create("scripted", task="a") for _ in range(2)]
     grader.gate = "grade"
-    calls = [
-        asyncio.ensure_future(submitting.step({"type": "submit", "answer": "a"})),
-        asyncio.ensure_future(graded.grade()),
-    ]
+    stepping = asyncio.ensure_future(submitting.step({"type": "submit", "answer": "a"}))
+    grading = asyncio.ensure_future(graded.grade())
     await until(lambda: gates.counts["grade"] == 2)
     await node.stop()
     gates.open("grade")
     await node.next()
-    step, grade = await asyncio.gather(*calls)
+    step, grade = await stepping, await grading
     assert (step.reward, step.terminated, step.trainable) == (1.0, True, True)
     assert (grade.reward, grade.trainable) == (0.0, True)
     assert (await submitting.grade()).reward == 1.0
