@@ -11,6 +11,7 @@ stay established, which are between a sandbox's own processes, for it has loopba
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from envserver.launcher import criu_images, criu_log, criu_setup, idmap
 from envserver.launcher.crun import Crun, SandboxFailedError, SandboxStuckError
 from envserver.launcher.paths import Paths
 
+log = logging.getLogger("envserver.launcher")
+
 _FLAGS = ("--file-locks", "--tcp-established")
 
 
@@ -29,14 +32,17 @@ class NotDumpableError(Exception):
 
 
 def dump(crun: Crun, sandbox_id: str, images: Path, layer: Path, copy: Path) -> None:
-    """Save all processes of a sandbox that stands still, and snapshot its layer. Raises: NotDumpableError, OSError."""
+    """Save all processes of a sandbox that stands still, and snapshot its layer where that cannot be done afterwards.
+
+    Raises: NotDumpableError, SandboxFailedError, OSError.
+    """
     _dump(crun, sandbox_id, images)
     if (reason := criu_images.unrestorable(images)) is not None:
         raise NotDumpableError(reason)
     if criu_images.links_in_layer(images):
         # CRIU takes these names away as it ends, and does not find them in a later snapshot.
         _empty(images)
-        with criu_setup.snapshotting(images, layer, copy) as environment:
+        with criu_setup.snapshotting(images.with_name("snapshotting"), layer, copy) as environment:
             _dump(crun, sandbox_id, images, environment)
 
 
@@ -46,7 +52,8 @@ def _dump(crun: Crun, sandbox_id: str, images: Path, environment: dict[str, str]
         crun(*arguments, environment=environment)
     except SandboxStuckError as error:
         raise NotDumpableError(f"CRIU came to no end: {criu_log.explain(images / 'dump.log')}") from error
-    except SandboxFailedError:
+    except SandboxFailedError as error:
+        log.warning("%s; %s", error, criu_log.explain(images / "dump.log"))
         _empty(images)
         try:  # once more, for a log that tells which descriptor it was
             crun(*arguments, environment=environment, debug=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,12 +41,14 @@ def _write(config: Path, *more: str) -> Path:
 @contextlib.contextmanager
 def snapshotting(directory: Path, layer: Path, copy: Path) -> Iterator[dict[str, str]]:
     """What to add to crun's environment for one dump, in the course of which CRIU has a layer snapshotted."""
-    script, config = directory / "post-dump.sh", directory / "criu.conf"
-    snapshot = shlex.join(["btrfs", "-q", "subvolume", "snapshot", str(layer), str(copy)])
-    script.write_text(f'#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0\nexec {snapshot}\n')
-    script.chmod(0o700)
+    directory.mkdir()
     try:
-        yield {"CRIU_CONFIG_FILE": str(_write(config, f"action-script {script}"))}
+        script = directory / "post-dump.sh"
+        snapshot = shlex.join(["btrfs", "-q", "subvolume", "snapshot", str(layer), str(copy)])
+        # A dump that failed after this, and is tried again, finds the snapshot there.
+        once = f"[ -e {shlex.quote(str(copy))} ] && exit 0"
+        script.write_text(f'#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0\n{once}\nexec {snapshot}\n')
+        script.chmod(0o700)
+        yield {"CRIU_CONFIG_FILE": str(_write(directory / "criu.conf", f"action-script {script}"))}
     finally:
-        for file in (script, config):
-            file.unlink(missing_ok=True)
+        shutil.rmtree(directory)

@@ -138,7 +138,7 @@ SAVED = {
         "(1, 3)",
     ),
     "what inotify watches": (
-        "os.mkdir('seen'); l = ctypes.CDLL(None); f = l.inotify_init(); l.inotify_add_watch(f, b'/workspace/seen', 256)",
+        "os.mkdir('seen'); l = ctypes.CDLL(None); f = l.inotify_init(); l.inotify_add_watch(f, b'seen', 256)",
         "open('seen/new', 'w'); reply = b'new' in os.read(f, 999)",
         "True",
     ),
