@@ -4,6 +4,7 @@
   that nothing runs twice. One on disk stays there until its next step.
 - One whose beginning nobody was told of is closed; a keyed create that is repeated begins another.
 - One whose world was being replaced gets that world.
+- A launcher that is being started again, too, is waited for.
 - One whose sandbox is gone comes back from its last checkpoint as the next generation, if its policy says so; else it
   is lost, and says so. So is one whose guest has done what this journal does not know of: it must not be believed.
 - Keyed calls get their answers again: those that were written down, and those that can be told from what they made.
@@ -25,6 +26,7 @@ from pydantic_core import from_json
 from envserver import clock, failpoints
 from envserver.access.tenants import DEFAULT_TENANT
 from envserver.episodes.admission import Charge
+from envserver.episodes.adopting import PatientRuntime
 from envserver.episodes.encoding import encode_all
 from envserver.episodes.entry import LostEpisode, Tombstone
 from envserver.episodes.episode import Episode
@@ -38,7 +40,15 @@ from envserver.episodes.saved import How, Origin, Saved, checkpoint_info
 from envserver.episodes.stepping import Attempt
 from envserver.episodes.world import Stage, World, resume_environment
 from envserver.logs import get_logger
-from envserver.runtimes.base import Limits, SandboxError, SandboxGoneError, SandboxInfo, SandboxState, Usage
+from envserver.runtimes.base import (
+    Limits,
+    RuntimeUnavailableError,
+    SandboxError,
+    SandboxGoneError,
+    SandboxInfo,
+    SandboxState,
+    Usage,
+)
 from envserver_sdk.errors import NotFound, Problem
 from envserver_sdk.models import EpisodeInfo, EpisodeState, GradeResult, Stragglers
 
@@ -71,13 +81,14 @@ class Recoverer:
         self._manager = manager
         self._services = manager.services
         self._journal = manager.services.journal
+        self._runtime = PatientRuntime(manager.services.runtime, manager.services.config.start_timeout_s)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._started: dict[str, bytes] = {}
         """The encoded `EpisodeStarted` of current worlds, by episode."""
 
     async def recover(self) -> None:
         """Raises: JournalError, SandboxError when runtime or journal cannot be read."""
-        found = {info.sandbox_id: info for info in await self._services.runtime.list()}
+        found = {info.sandbox_id: info for info in await self._runtime.sandboxes()}
         for row in await self._journal.closed_episodes(self._services.config.tombstones):
             self._manager.add(Tombstone(closed_info(row), row.owner))
         running = {(row.episode_id, row.generation): row for row in await self._journal.running_steps()}
@@ -179,8 +190,11 @@ class Recoverer:
             return await self._without_sandbox(episode, "sandbox_gone")
         try:
             world = await self._world(episode, left, left.found)
+        except RuntimeUnavailableError:  # which says nothing of the sandbox
+            raise
         except (SandboxError, TimeoutError) as error:
             log.warning("sandbox_not_adopted", episode_id=episode.episode_id, error=repr(error)[:300])
+            await self._services.destroy_by_id(left.found.sandbox_id)
             return await self._without_sandbox(episode, "sandbox_gone")
         if world is None:
             return await self._without_sandbox(episode, "journal_behind")
@@ -213,8 +227,7 @@ class Recoverer:
         stage, snapshot = None, from_json(row.snapshot)
         if found.state is not SandboxState.HIBERNATED:
             spec = episode.plan.sandbox_spec(row.generation)
-            async with asyncio.timeout(self._services.config.start_timeout_s):
-                sandbox = await self._services.runtime.adopt(found.sandbox_id, spec)
+            sandbox = await self._runtime.adopt(found.sandbox_id, spec)
             if sandbox.reserve_series() > row.series + 1:
                 await self._services.destroy(sandbox)
                 return None
@@ -334,7 +347,7 @@ class Recoverer:
         if not self._journal.journal_id:
             return
         known = {row.runtime_id for row in await self._journal.checkpoints()}
-        for stored in await self._services.runtime.checkpoints():
+        for stored in await self._runtime.checkpoints():
             if stored.labels.get("journal") == self._journal.journal_id and stored.checkpoint_id not in known:
                 await self._services.forget_checkpoint(stored.checkpoint_id)
 

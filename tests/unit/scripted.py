@@ -215,6 +215,8 @@ class ScriptedRuntime(Runtime):
         self.fail_claims: list[Exception] = []
         self.fail_checkpoints: list[Exception] = []
         self.fail_restores: list[Exception] = []
+        self.fail_adopts: list[Exception] = []
+        self.fail_lists: list[Exception] = []
         self.stored: dict[str, tuple[SandboxCheckpoint, Guest, dict[str, bytes]]] = {}
         self.hold: asyncio.Event | None = None
         self.creating = asyncio.Event()
@@ -247,6 +249,8 @@ class ScriptedRuntime(Runtime):
     async def list(self) -> list[SandboxInfo]:
         if not self.available:
             raise RuntimeUnavailableError("the launcher does not answer")
+        if self.fail_lists:
+            raise self.fail_lists.pop(0)
         return [
             SandboxInfo(s.sandbox_id, s.spec.image, s.spec.labels, s.created_at, s.created_at + s.spec.ttl_s, s.state)
             for s in self.sandboxes.values()
@@ -260,6 +264,8 @@ class ScriptedRuntime(Runtime):
 
     async def adopt(self, sandbox_id: str, spec: SandboxSpec) -> ScriptedSandbox:
         self.counts["adopt"] += 1
+        if self.fail_adopts:
+            raise self.fail_adopts.pop(0)
         found = self._find(sandbox_id)
         adopted = ScriptedSandbox(self, sandbox_id, spec)
         adopted.files, adopted.guest, adopted.counted = found.files, found.guest, found.counted

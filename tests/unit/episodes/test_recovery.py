@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from envserver.episodes.adopting import ADOPT_TRIES
 from envserver.episodes.episode import Episode
 from envserver.episodes.records import StepRecord
-from envserver.runtimes.base import CheckpointKind, SandboxState
+from envserver.runtimes.base import CheckpointKind, RuntimeUnavailableError, SandboxState
 from envserver_sdk.errors import EpisodeClosed, EpisodeLost, NotFound, ShuttingDown, StaleGeneration
 from envserver_sdk.models import AutoCheckpoints, EpisodeState, Recovery, StepResult
 from tests.unit.episodes.helpers import begin, request, step, until
@@ -111,6 +112,25 @@ async def test_a_step_whose_fate_the_guest_forgot_makes_the_episode_lost_and_doe
     with pytest.raises(EpisodeLost):
         after.step(request(2))
     assert gates.counts["g"] == 1
+
+
+async def test_a_launcher_that_is_started_again_meanwhile_costs_no_episode(lives: Lives) -> None:
+    episode = await begin(lives.manager)
+    await step(episode, SET)
+    await lives.kill()
+    lives.runtime.fail_lists = [RuntimeUnavailableError("gone")] * 2
+    lives.runtime.fail_adopts = [RuntimeUnavailableError("gone")] * 2
+    await lives.boot()
+    assert (await step(lives.episode(episode.episode_id), GET)).observation == {"value": 7, "taken": 2}
+
+
+async def test_an_agent_that_does_not_answer_while_the_launcher_does_is_gone(lives: Lives) -> None:
+    episode = await begin(lives.manager)
+    await lives.kill()
+    lives.runtime.fail_adopts = [RuntimeUnavailableError("sandbox sb1 does not answer")] * ADOPT_TRIES
+    await lives.boot()
+    assert lives.episode(episode.episode_id).state is EpisodeState.LOST
+    assert not lives.runtime.sandboxes
 
 
 async def test_a_guest_that_has_run_what_the_journal_does_not_know_of_is_not_believed(lives: Lives) -> None:
