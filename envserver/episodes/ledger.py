@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from envserver import clock
-from envserver.episodes.durable import written
+from envserver.episodes.durable import written, written_if_known
 from envserver.episodes.journal.journal import Journal
 from envserver.episodes.journal.rows import CheckpointRow, EpisodeRow, GenerationRow, StepRow
 from envserver.episodes.lease import Lease
@@ -147,7 +147,12 @@ class Ledger:
         await self.note(durable=True, state=state.value, grade=encoded, sandbox_id=None)
 
     async def closed(self, reason: str) -> None:
-        await self.note(durable=True, state=EpisodeState.CLOSED.value, reason=reason, closed_at=clock.wall())
+        changes: dict[str, Any] = {
+            "state": EpisodeState.CLOSED.value, "reason": reason, "closed_at": clock.wall(),
+        }  # fmt: skip
+        row_clock = _clock(self._lease)
+        # Not known where its beginning could not be written: there is none to end.
+        await written_if_known(self._journal.save_episode(self._id, durable=True, clock=row_clock, **changes))
 
     async def step_row(self, generation: int, index: int) -> StepRow | None:
         rows = await written(self._journal.steps(self._id, generation, index, index))
