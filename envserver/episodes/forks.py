@@ -29,7 +29,7 @@ from envserver.episodes.plan import Plan
 from envserver.episodes.saved import How, Origin, Saved
 from envserver.episodes.saving import Wish, delete_checkpoint
 from envserver_sdk.errors import EpisodeClosed, Problem
-from envserver_sdk.models import CheckpointKind, CreateGroup, ForkCheckpoint
+from envserver_sdk.models import CheckpointKind, CreateGroup, ForkCheckpoint, Stragglers
 
 _Write = Callable[[], asyncio.Task[None]]
 
@@ -42,12 +42,21 @@ class Forks:
         self._services = manager.services
 
     async def fork(self, saved: Saved, request: ForkCheckpoint, owner: str, call_key: str | None = None) -> bytes:
-        """An encoded `EpisodesStarted`. Raises: as `EpisodeManager.create`."""
+        """An encoded `EpisodesStarted`; with a rule for stragglers the forks are a group. Raises: as `create`."""
+        row = None if request.stragglers is None else _group_row(owner, request.n, request.stragglers, call_key)
         plan = await self._plan_of(saved, request, owner, call_key)
-        plans = [plan, *(replace(plan, episode_id=new_episode_id()) for _ in range(request.n - 1))]
-        origin = Origin.of(How.FORK, saved)
-        bodies = await self._begin_all(plans, origin)
-        return encode_all(bodies)
+        plan = replace(plan, group_id=row.group_id if row else None)
+        episodes = self._make([plan, *(replace(plan, episode_id=new_episode_id()) for _ in range(request.n - 1))])
+        await self._admit(episodes)
+        failpoints.hit("server.fork.admitted")
+        write = self._manager.write_down(episodes, row)
+        try:
+            body = encode_all(await self._begin_each(episodes, Origin.of(How.FORK, saved), write))
+            await self._keep_group(row, episodes, body, request.stragglers)
+        except BaseException:
+            await close_all(episodes, "create_failed")
+            raise
+        return body
 
     async def _plan_of(self, saved: Saved, request: ForkCheckpoint, owner: str, call_key: str | None) -> Plan:
         state, catalog = saved.state, self._manager.catalog
@@ -72,38 +81,33 @@ class Forks:
             **rules,
         )
 
-    async def _begin_all(self, plans: Sequence[Plan], origin: Origin) -> list[bytes]:
-        episodes = self._make(plans)
-        await self._admit(episodes)
-        write = self._manager.write_down(episodes)
-        try:
-            failpoints.hit("server.fork.admitted")
-            return await self._begin_each(episodes, origin, write)
-        except BaseException:
-            await close_all(episodes, "create_failed")
-            raise
-
     # Groups
 
     async def create_group(self, request: CreateGroup, owner: str, call_key: str | None = None) -> bytes:
         """An encoded `GroupStarted`. Raises: as `EpisodeManager.create`."""
-        group_id = "gr_" + secrets.token_hex(12)
+        row = _group_row(owner, request.n, request.stragglers, call_key)
+        group_id = row.group_id
         choice, plan = await self._manager.plan(request, owner, group_id=group_id)
         plans = [plan, *(replace(plan, episode_id=new_episode_id()) for _ in range(request.n - 1))]
         episodes = self._make(plans)
         await self._admit(episodes)
-        row = _group_row(group_id, owner, request, call_key)
         write = self._manager.write_down(episodes, row)
         try:
             bodies, kind = await self._begin_alike(episodes, Origin(How.CREATE, choice.seed, request.options), write)
             failpoints.hit("server.group.begun")
             body = encode_group(group_id, kind, bodies)
-            await written(self._services.journal.save_group(group_id, durable=True, started=body))
+            await self._keep_group(row, episodes, body, request.stragglers)
         except BaseException:
             await close_all(episodes, "create_failed")
             raise
-        self._manager.add_group(Group(self._services, row, episodes, request.stragglers))
         return body
+
+    async def _keep_group(
+        self, row: GroupRow | None, episodes: list[Episode], body: bytes, stragglers: Stragglers | None
+    ) -> None:
+        if row is not None:
+            await written(self._services.journal.save_group(row.group_id, durable=True, started=body))
+            self._manager.add_group(Group(self._services, row, episodes, stragglers))
 
     async def _begin_alike(
         self, episodes: list[Episode], origin: Origin, write: _Write
@@ -162,13 +166,13 @@ async def close_all(episodes: Sequence[Episode], reason: str) -> None:
     await asyncio.gather(*(episode.close(reason) for episode in episodes), return_exceptions=True)
 
 
-def _group_row(group_id: str, owner: str, request: CreateGroup, call_key: str | None) -> GroupRow:
-    stragglers = request.stragglers.model_dump() if request.stragglers else None
+def _group_row(owner: str, size: int, stragglers: Stragglers | None, call_key: str | None) -> GroupRow:
+    rule = stragglers.model_dump() if stragglers else None
     return GroupRow(
-        group_id=group_id,
+        group_id="gr_" + secrets.token_hex(12),
         owner=owner,
         created_at=clock.wall(),
-        size=request.n,
-        settings=to_json({"stragglers": stragglers}),
+        size=size,
+        settings=to_json({"stragglers": rule}),
         call_key=call_key,
     )

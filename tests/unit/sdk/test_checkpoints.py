@@ -105,7 +105,6 @@ async def test_a_cancelled_fork_leaves_no_members(
     assert len(runtime.sandboxes) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="POST /checkpoints/{id}/fork takes `stragglers` and does nothing with them")
 async def test_stragglers_of_a_fork_are_truncated(client: AsyncClient, episode: AsyncEpisode) -> None:
     checkpoint = await episode.checkpoint()
     params = {
