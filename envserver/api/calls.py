@@ -363,17 +363,16 @@ class Calls:
         self.may(Scope.READ)
         episode = self.own_live(episode_id)
         _checked_path(path)
-        sandbox = await episode.sandbox()
         small, large = min(SMALL_FILE_BYTES, self.config.max_file_bytes), self.config.max_file_bytes
         await held.enter_async_context(self.files.hold(small))
         try:
-            return await self._in_time(sandbox.read_file(path, max_bytes=small))
+            return await episode.in_sandbox(lambda box: self._in_time(box.read_file(path, max_bytes=small)))
         except SandboxFileError as error:
             if error.code != "too_large" or small == large:
                 raise
         await held.aclose()
         await held.enter_async_context(self.files.hold(large))
-        return await self._in_time(sandbox.read_file(path, max_bytes=large))
+        return await episode.in_sandbox(lambda box: self._in_time(box.read_file(path, max_bytes=large)))
 
     async def write_file(self, episode_id: str, path: str, data: bytes, key: str | None = None) -> Reply:
         if len(data) > self.config.max_file_bytes:
@@ -381,8 +380,8 @@ class Calls:
         _checked_path(path)
 
         async def call(_: str | None) -> Reply:
-            sandbox = await self.manager.episode(episode_id).sandbox()
-            await self._in_time(sandbox.write_file(path, data))
+            episode = self.manager.episode(episode_id)
+            await episode.in_sandbox(lambda box: self._in_time(box.write_file(path, data)))
             return Reply(encode(FileInfo(path=path, size_bytes=len(data))))
 
         return await self._change("write_file", episode_id, key, data, call, path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from envserver import failpoints
@@ -18,7 +18,7 @@ from envserver.episodes.saving import Moment, Saver, Wish
 from envserver.episodes.standing import Standing
 from envserver.episodes.world import World
 from envserver.logs import get_logger
-from envserver.runtimes.base import Sandbox
+from envserver.runtimes.base import Sandbox, SandboxGoneError
 from envserver_sdk.errors import (
     EpisodeLost,
     Problem,
@@ -61,6 +61,27 @@ class Between(Standing):
                 world = await self._awake()
             self._rest_a_while()
         return world.sandbox
+
+    async def in_sandbox(self, use: Callable[[Sandbox], Awaitable[T]]) -> T:
+        """What `use` does with its files. Where it falls asleep meanwhile, as it may be told to, that is done again.
+
+        Raises: as `sandbox`, and what `use` does.
+        """
+        self._users += 1
+        try:
+            sandbox = await self.sandbox()
+            while True:
+                try:
+                    return await use(sandbox)
+                except SandboxGoneError:
+                    async with self._turn:  # which whoever puts it to rest holds
+                        awake = (await self._awake()).sandbox
+                    if awake is sandbox:
+                        raise
+                    sandbox = awake
+        finally:
+            self._users -= 1
+            self._rest_a_while()
 
     async def last_saved(self) -> Saved | None:
         """What it would be recovered from. Raises: InfraError."""
@@ -134,7 +155,7 @@ class Between(Standing):
             with contextlib.suppress(Problem):
                 await self._rest(state)
 
-        if not self._turn.locked() and self.state is EpisodeState.LIVE:
+        if not self._turn.locked() and not self._users and self.state is EpisodeState.LIVE:
             self._spawn_between(rest())
 
     async def _awake(self) -> World:

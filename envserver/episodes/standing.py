@@ -97,6 +97,8 @@ class Standing(Entry):
         self._grading: asyncio.Task[GradeResult] | None = None
         self._between: set[asyncio.Task[Any]] = set()
         """Checkpoints, and falling asleep."""
+        self._users = 0
+        """Of its files, now: it does not fall asleep under them by itself."""
         self._closing: asyncio.Task[None] | None = None
         self._suspended = False
 

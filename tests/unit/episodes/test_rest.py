@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from envserver.episodes.saving import Wish
-from envserver.runtimes.base import CapacityError, CheckpointError, SandboxState
+from envserver.runtimes.base import CapacityError, CheckpointError, Sandbox, SandboxGoneError, SandboxState
 from envserver_sdk.errors import CheckpointFailed, EpisodeEnded, EpisodeLost, NotSupported, Overloaded, StaleGeneration
 from envserver_sdk.models import EpisodeState, Recovery
 from tests.unit.episodes.helpers import begin, request, step, until
@@ -98,6 +98,41 @@ async def test_files_checkpoints_and_grades_wake_it_too(lives: Lives, state: Epi
     assert (await episode.checkpoint(Wish())).kind == "process"
     await episode.rest(state)
     assert (await episode.grade()).reward == 1.0
+
+
+async def test_a_file_is_read_again_where_it_is_put_to_disk_under_the_reader(lives: Lives) -> None:
+    episode = await begin(lives.manager)
+    await (await episode.sandbox()).write_file("/workspace/answer", b"a")
+    tries: list[Sandbox] = []
+
+    async def read(sandbox: Sandbox) -> bytes:
+        tries.append(sandbox)
+        if len(tries) == 1:
+            await episode.rest(HIBERNATED)
+            raise SandboxGoneError("parted from it")
+        return await sandbox.read_file("/workspace/answer")
+
+    assert await episode.in_sandbox(read) == b"a"
+    assert len(tries) == 2
+
+
+async def test_a_sandbox_that_is_gone_is_not_asked_again(lives: Lives) -> None:
+    episode = await begin(lives.manager)
+    (sandbox,) = lives.runtime.sandboxes.values()
+    sandbox.dead = True
+    with pytest.raises(SandboxGoneError):
+        await episode.in_sandbox(lambda box: box.read_file("/workspace/answer"))
+
+
+async def test_it_does_not_fall_asleep_by_itself_under_a_reader(lives: Lives) -> None:
+    episode = await begin(lives.manager, pause_after_s=0.02)
+
+    async def read(_: Sandbox) -> EpisodeState:
+        await _pass(0.06)
+        return episode.info().state
+
+    assert await episode.in_sandbox(read) is EpisodeState.LIVE
+    await until(lambda: episode.info().state is PAUSED)
 
 
 @pytest.mark.parametrize("state", [PAUSED, HIBERNATED])
