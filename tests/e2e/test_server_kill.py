@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from envserver_sdk import AsyncClient, AsyncEpisode
+from envserver_sdk import AsyncClient, AsyncEpisode, Timeouts
 from envserver_sdk.errors import EpisodeLost, ShuttingDown
 from envserver_sdk.models import EpisodeState
 from tests.conftest import Node
@@ -75,7 +75,8 @@ async def test_a_server_asked_to_stop_answers_running_steps_refuses_new_ones_and
     node: Node, make_server: Callable[..., ServerProcess]
 ) -> None:
     server = make_server(ENVSERVER_DRAIN_TIMEOUT_S="30")
-    async with AsyncClient(server.url) as client:
+    hasty = AsyncClient(server.url, timeouts=Timeouts(reconnect_s=0.1))  # another one would wait for the next server
+    async with AsyncClient(server.url) as client, hasty:
         busy, idle = await client.create("code", task=TASK), await client.create("code", task=TASK)
         gate = Gate(busy)
         stepping = asyncio.ensure_future(busy.step(gate.action))
@@ -87,9 +88,9 @@ async def test_a_server_asked_to_stop_answers_running_steps_refuses_new_ones_and
 
         await eventually(draining)
         with pytest.raises(ShuttingDown):
-            await client.create("code", task=TASK)
+            await hasty.create("code", task=TASK)
         with pytest.raises(ShuttingDown):
-            await idle.step(bash("true"))
+            await (await hasty.attach(idle.episode_id)).step(bash("true"))
         asked = time.monotonic()
         while time.monotonic() < asked + 1.0:  # it waits for the step, and says so
             assert await draining()
