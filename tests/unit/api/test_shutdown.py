@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from envserver.server import RunningServer
-from envserver_sdk import AsyncClient
+from envserver_sdk import AsyncClient, Timeouts
 from envserver_sdk.errors import ConnectionFailed, Problem, ShuttingDown
 from tests.unit.episodes.helpers import until
 from tests.unit.fixtures import ENVIRONMENTS, make_config
@@ -39,8 +39,9 @@ async def test_stopping_finishes_running_steps_and_answers_them_on_the_open_sock
 ) -> None:
     server = RunningServer(make_config(), runtime, environments=ENVIRONMENTS, graders=grader.get)
     await server.start()
-    async with AsyncClient(server.url) as client:
-        episode, idle = await client.create("scripted"), await client.create("scripted")
+    hasty = AsyncClient(server.url, timeouts=Timeouts(reconnect_s=0.1))  # another one would wait for the next server
+    async with AsyncClient(server.url) as client, hasty:
+        episode, idle = await client.create("scripted"), await hasty.create("scripted")
         stepping = asyncio.ensure_future(episode.step({"type": "wait", "gate": "g"}))
         await gates.reached("g")
         stopping = asyncio.ensure_future(server.stop())
@@ -59,8 +60,6 @@ async def test_stopping_is_bounded_though_a_step_never_ends(runtime: ScriptedRun
     config = make_config(drain_timeout_s=0.05)
     server = RunningServer(config, runtime, environments=ENVIRONMENTS, graders=ScriptedGrader().get)
     await server.start()
-    from envserver_sdk import Timeouts
-
     async with AsyncClient(server.url, timeouts=Timeouts(reconnect_s=0.1)) as client:
         episode = await client.create("scripted")
         stepping = asyncio.ensure_future(episode.step({"type": "wait", "gate": "never"}))
