@@ -11,12 +11,13 @@ from envserver.episodes.grading import grade_episode, no_verdict
 from envserver.episodes.lease import Expiry
 from envserver.episodes.standing import cancel
 from envserver.logs import get_logger
-from envserver_sdk.errors import (
-    Problem,
-)
+from envserver_sdk.errors import InfraError, Problem
 from envserver_sdk.models import EpisodeState, GradeResult
 
 log = get_logger(__name__)
+
+CLOSE_AGAIN_S = 2.0
+"""Between two attempts to write down that it is closed."""
 
 
 class Ending(Between):
@@ -101,7 +102,8 @@ class Ending(Between):
     async def close(self, reason: str) -> None:
         """Stop whatever runs, destroy the world, give the capacity back; waiters get `episode_closed`.
 
-        Raises: InfraError when the journal cannot be written; nothing is held then all the same.
+        Raises: InfraError when the journal cannot be written; nothing is held then all the same, and it is written
+        once it can be.
         """
         if self._closing is None or (self._closing.done() and self._closing.exception() is not None):
             if self._closing is None:
@@ -116,6 +118,11 @@ class Ending(Between):
         try:
             await self._ledger.closed(self.reason or "")
             failpoints.hit("server.close.written")
+        except InfraError:
+            if not self._closes_again:
+                self._closes_again = True
+                self._services.spawn(self._close_again())
+            raise
         finally:
             await self._leave_world()
             self._give_capacity_back()
@@ -124,6 +131,14 @@ class Ending(Between):
         self._services.metrics.closed.labels(self.reason).inc()
         self._on_closed(self)
         self.on_ended(self)
+
+    async def _close_again(self) -> None:
+        """Nobody else may: a lease ends once, and who was told that a create failed has no id to close."""
+        await asyncio.sleep(CLOSE_AGAIN_S)
+        self._closes_again = False
+        if not self._suspended:
+            with contextlib.suppress(InfraError):
+                await self.close(self.reason or "")
 
     async def suspend(self) -> None:
         """Let go of it as it is: its world lives on for the next server. Waiters get `shutting_down`."""

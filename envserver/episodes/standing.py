@@ -100,6 +100,8 @@ class Standing(Entry):
         self._users = 0
         """Of its files, now: it does not fall asleep under them by itself."""
         self._closing: asyncio.Task[None] | None = None
+        self._closes_again = False
+        """Its close could not be written down, and will be tried again."""
         self._suspended = False
 
     # Looking

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from envserver.episodes import ending as ending_module
 from envserver.episodes import episode as episode_module
 from envserver.episodes.journal.errors import JournalUnavailableError
 from envserver.episodes.journal.journal import Journal
@@ -153,3 +154,15 @@ async def test_a_grade_that_cannot_be_written_down_is_given_when_it_can(lives: L
         await episode.grade()
     assert (await episode.grade()).reward == 0.0
     assert lives.grader.gradings == 2
+
+
+async def test_a_close_that_cannot_be_written_is_written_once_it_can_be_and_nobody_asks(
+    lives: Lives, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending_module, "CLOSE_AGAIN_S", 0.01)
+    episode = await begin(lives.manager, idle_timeout_s=0.05)
+    trouble("save_episode", 3)
+    await until(lambda: lives.manager.find(episode.episode_id) is not episode)
+    await lives.reboot()
+    entry = lives.manager.entry(episode.episode_id)
+    assert (entry.info().state, entry.info().reason) == (EpisodeState.CLOSED, "idle")
