@@ -168,8 +168,9 @@ def test_every_place_of_the_last_frames_is_examined_rightly(image: Image, tmp_pa
 
 
 @pytest.mark.full
-def test_each_byte_of_the_last_commits_is_examined_rightly(image: Image, tmp_path: Path) -> None:
-    _agrees(image, tmp_path / "all", range(image.ends[-3], image.ends[-1]))
+@pytest.mark.timeout(600)
+def test_each_byte_of_the_last_frames_is_examined_rightly(image: Image, tmp_path: Path) -> None:
+    _agrees(image, tmp_path / "all", range(image.ends[-1] - 3 * FRAME, image.ends[-1] + 1))
 
 
 def _fill(path: Path, first: int, count: int) -> None:
