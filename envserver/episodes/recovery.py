@@ -32,6 +32,7 @@ from envserver.episodes.entry import LostEpisode, Tombstone
 from envserver.episodes.episode import Episode
 from envserver.episodes.group import Group
 from envserver.episodes.idempotency import Name, Reply, given
+from envserver.episodes.journal.errors import JournalCorruptError
 from envserver.episodes.journal.rows import EpisodeRow, GenerationRow, StepRow
 from envserver.episodes.plan import PURPOSE_GRADING, Plan
 from envserver.episodes.pool import PURPOSE_POOL
@@ -89,8 +90,7 @@ class Recoverer:
     async def recover(self) -> None:
         """Raises: JournalError, SandboxError when runtime or journal cannot be read."""
         found = {info.sandbox_id: info for info in await self._runtime.sandboxes()}
-        for row in await self._journal.closed_episodes(self._services.config.tombstones):
-            self._manager.add(Tombstone(closed_info(row), row.owner))
+        await self._remember_closed()
         running = {(row.episode_id, row.generation): row for row in await self._journal.running_steps()}
         rows = await self._journal.open_episodes()
         episodes = await asyncio.gather(*(self._recover(row, running, found) for row in rows))
@@ -100,6 +100,16 @@ class Recoverer:
         await self._answer_calls(recovered, rows)
         await self._clear_sandboxes({row.sandbox_id for row in rows if row.sandbox_id}, found)
         await self._clear_checkpoints()
+
+    async def _remember_closed(self) -> None:
+        """Damage in what is over is no reason not to go on with what is not."""
+        try:
+            rows = await self._journal.closed_episodes(self._services.config.tombstones)
+        except JournalCorruptError as error:
+            log.error("closed_episodes_unreadable", error=str(error)[:500])  # noqa: TRY400
+            return
+        for row in rows:
+            self._manager.add(Tombstone(closed_info(row), row.owner))
 
     async def _recover(
         self, row: EpisodeRow, running: Mapping[tuple[str, int], StepRow], found: Mapping[str, SandboxInfo]
