@@ -20,6 +20,8 @@ from pydantic_core import from_json, to_json
 from envserver.episodes.history import ancestry, steps_of
 from envserver.episodes.journal.journal import Journal
 from envserver.episodes.journal.rows import CheckpointRow, EpisodeRow, GenerationRow, StepRow
+from envserver.episodes.journal.store import Reads
+from envserver.episodes.journal.tables import CHECKPOINTS
 from envserver.episodes.saved import checkpoint_info
 from envserver_sdk.models import MAX_INTEGER, EpisodeState, GradeResult, Lineage
 
@@ -122,14 +124,18 @@ async def read_record(journal: Journal, episode: EpisodeRow, generation: int | N
 
     Steps that finish after `episode` was read are left out. Raises: JournalError.
     """
-    generation = episode.generation if generation is None else generation
-    worlds = await ancestry(journal, episode.episode_id, generation)
+    wanted = episode.generation if generation is None else generation
+    return await journal.read(lambda reads: _read(reads, episode, wanted))
+
+
+def _read(reads: Reads, episode: EpisodeRow, generation: int) -> Record | None:
+    worlds = ancestry(reads, episode.episode_id, generation)
     if not worlds or worlds[0].started is None:
         return None
     last = episode.step_index if generation == episode.generation else MAX_INTEGER
-    steps = await steps_of(journal, worlds, last)
-    taken = await journal.checkpoints(episode_id=episode.episode_id)
-    return Record(episode, worlds, steps, [row for row in taken if row.generation == generation])
+    steps = steps_of(reads, worlds, last)
+    key = {"episode_id =": episode.episode_id, "generation =": generation}
+    return Record(episode, worlds, steps, reads.select(CHECKPOINTS, key, None, None, "deleted_at IS NULL"))
 
 
 def encode_record(record: Record) -> Iterator[bytes]:

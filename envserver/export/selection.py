@@ -7,10 +7,12 @@ export can go on from: the episode's position and the generation.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from envserver.episodes.journal.errors import JournalCorruptError
@@ -25,6 +27,9 @@ log = get_logger(__name__)
 
 PAGE = 64
 """Episodes that one read finds."""
+REST, REST_S = 2.0, 0.01
+"""Steps come first: after each trajectory an export rests so many times as long as that took, at most so many seconds.
+On a busy server it takes longer, and so does the rest."""
 _CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})")
 
 
@@ -65,6 +70,7 @@ class Selection:
             for generation in await self._generations(episode):
                 if (episode.position, generation) <= self._after:
                     continue
+                began = perf_counter()
                 try:
                     record = await read_record(self._journal, episode, generation)
                 except JournalCorruptError as error:
@@ -74,6 +80,7 @@ class Selection:
                 if record is not None:
                     yield record
                 del record
+                await asyncio.sleep(min(REST_S, REST * (perf_counter() - began)))
 
     async def _episodes(self) -> AsyncIterator[EpisodeRow]:
         after = self._after[0] - 1  # the cursor's own episode may have another generation by now

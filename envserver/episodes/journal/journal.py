@@ -222,6 +222,10 @@ class Journal:
     async def group(self, group_id: str) -> GroupRow | None:
         return await self._read(lambda reads: reads.row(GROUPS, group_id))
 
+    async def read(self, run: Callable[[Reads], T]) -> T:
+        """Several reads in one trip to the reading thread."""
+        return await self._read(run)
+
     async def calls(self, newer_than: float) -> list[CallRow]:
         """Created later than that, the oldest first."""
         return await self._read(

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from envserver.episodes.journal.errors import JournalCorruptError
-from envserver.episodes.journal.journal import Journal
+from envserver.episodes.journal.store import Reads
 from envserver.export.columns import COLUMNS
+from envserver.export.jsonl import PIECE_BYTES, in_pieces
 from envserver.export.selection import PAGE
 from envserver.server import RunningServer
 from envserver_sdk.models import Trajectory
@@ -142,14 +143,15 @@ async def test_earlier_generations_are_exported_where_asked_for(http: httpx.Asyn
     assert after == found[1:]
 
 
-async def test_an_export_goes_on_behind_a_cursor(http: httpx.AsyncClient) -> None:
+async def test_an_export_goes_on_behind_a_cursor(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envserver.export.selection.PAGE", 2)
     every = [await play(http, ECHO) for _ in range(5)]
     seen: list[str] = []
     cursor: dict[str, str] = {}
     while page := await export(http, limit=2, **cursor):
         seen += [each.episode_id for each in page]
         cursor = {"cursor": page[-1].cursor}
-    assert seen == every
+    assert seen == every == await ids(http)
     assert (await http.get("/v1/trajectories", params={"cursor": "x"})).status_code == 422
     assert (await http.get("/v1/trajectories", params={"crusor": "1.1"})).status_code == 422
     assert (await http.get("/v1/trajectories", params={"min_reward": "nan"})).status_code == 422
@@ -175,6 +177,8 @@ async def test_parquet_has_what_jsonl_has(http: httpx.AsyncClient, grader: Scrip
     saved = (await http.post(f"/v1/episodes/{source}/checkpoints")).json()["checkpoint_id"]
     (fork,) = (await http.post(f"/v1/checkpoints/{saved}/fork", json={"n": 1})).json()["episodes"]
     await http.post(f"/v1/episodes/{fork['episode_id']}/step", json={"action": ECHO, "step_index": 2})
+    await http.post(f"/v1/episodes/{source}/restore", json={"checkpoint_id": saved})
+    await http.post(f"/v1/episodes/{source}/step", json={"action": ECHO, "step_index": 2})
     lines = [json.loads(line) for line in (await http.get("/v1/trajectories")).text.splitlines()]
     answer = await http.get("/v1/trajectories", params={"format": "parquet"})
     assert answer.headers["content-type"] == "application/vnd.apache.parquet"
@@ -213,6 +217,14 @@ def as_row(line: dict[str, Any], step: dict[str, Any]) -> dict[str, Any]:
             value = line[column] if column in line else step["info"].get(column)
         row[column] = text(value) if isinstance(value, (dict, list)) else value
     return row
+
+
+def test_large_records_are_sent_in_pieces() -> None:
+    parts = [bytes([number]) * 60_000 for number in range(20)]
+    pieces = list(in_pieces(iter(parts)))
+    assert b"".join(pieces) == b"".join(parts)
+    assert len(pieces) > 3
+    assert max(map(len, pieces)) < PIECE_BYTES + 60_000
 
 
 async def test_an_empty_parquet_export_has_the_columns(http: httpx.AsyncClient) -> None:
@@ -262,16 +274,16 @@ async def test_a_reader_that_leaves_ends_the_work(
 ) -> None:
     server = await make_server(journal=tmp_path / "journal")
     read: list[str] = []
-    steps = Journal.steps
+    steps = Reads.steps
 
-    async def counted(self: Journal, episode_id: str, *args: Any) -> Any:
+    def counted(self: Reads, episode_id: str, *args: Any) -> Any:
         read.append(episode_id)
-        return await steps(self, episode_id, *args)
+        return steps(self, episode_id, *args)
 
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
         for _ in range(40):
             await play(http, {"type": "large", "size": 1 << 20}, close=True)
-        monkeypatch.setattr(Journal, "steps", counted)
+        monkeypatch.setattr(Reads, "steps", counted)
         async with http.stream("GET", "/v1/trajectories") as answer:
             await anext(answer.aiter_bytes())
             await play(http, *[ECHO] * 4, close=True)
@@ -286,14 +298,14 @@ async def test_what_is_damaged_is_named_and_the_rest_comes(
     http: httpx.AsyncClient, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = [await play(http, ECHO) for _ in range(3)]
-    steps = Journal.steps
+    steps = Reads.steps
 
-    async def damaged(self: Journal, episode_id: str, *args: Any) -> Any:
+    def damaged(self: Reads, episode_id: str, *args: Any) -> Any:
         if episode_id == every[1]:
             raise JournalCorruptError("result of steps is damaged")
-        return await steps(self, episode_id, *args)
+        return steps(self, episode_id, *args)
 
-    monkeypatch.setattr(Journal, "steps", damaged)
+    monkeypatch.setattr(Reads, "steps", damaged)
     lines = [json.loads(line) for line in (await http.get("/v1/trajectories")).text.splitlines()]
     assert [line["episode_id"] for line in lines] == every
     assert lines[1]["problem"]["type"].endswith(":infra_error")

@@ -13,6 +13,7 @@ import pytest
 from envserver.cli.problems import Exit
 from envserver.server import RunningServer
 from envserver_sdk import AsyncClient, AsyncEpisode, Trajectory
+from tests.unit import scripted
 from tests.unit.cli.conftest import Ask
 from tests.unit.scripted import ScriptedRuntime
 
@@ -110,13 +111,25 @@ async def test_a_replay_names_the_first_step_that_differs(server: RunningServer,
     assert first["recorded"] in table.out
 
 
+async def test_a_reward_that_differs_is_a_difference(
+    server: RunningServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episode = await make(server, SET, {"type": "score", "reward": 0.5})
+    score = scripted.ScriptedEnvironment.do_score
+
+    async def less(self: Any, action: Any, context: Any) -> Any:
+        return await score(self, {"reward": 0.25}, context)
+
+    monkeypatch.setattr(scripted.ScriptedEnvironment, "do_score", less)
+    first = (await ask("replay", episode, "--url", server.url, "--json")).document["divergence"]
+    assert (first["step"], first["path"], first["recorded"], first["replayed"]) == (2, "/reward", 0.5, 0.25)
+
+
 async def test_a_grade_that_was_asked_for_is_compared_too(
     server: RunningServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     episode = await make(server, SET, grade=True)
     assert (await ask("replay", episode, "--url", server.url)).status == 0
-    from tests.unit import scripted
-
     grade = scripted.ScriptedGrader.grade
 
     async def other(*args: Any) -> Any:
@@ -135,8 +148,6 @@ async def test_a_grade_that_was_asked_for_is_compared_too(
 async def test_a_replay_that_is_over_sooner_says_so(
     server: RunningServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.unit import scripted
-
     episode = await make(server, SET, GET, GET)
     monkeypatch.setattr(scripted.ScriptedEnvironment, "do_get", scripted.ScriptedEnvironment.do_end)
     said = await ask("replay", episode, "--url", server.url, "--json")

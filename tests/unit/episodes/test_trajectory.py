@@ -110,6 +110,17 @@ async def test_a_running_step_is_left_out(make_manager: MakeManager, gates: Gate
     assert len((await read(manager, episode.episode_id)).steps) == 2
 
 
+async def test_a_step_that_a_reset_cut_short_is_left_out(make_manager: MakeManager, gates: Gates) -> None:
+    manager = make_manager()
+    episode = await begin(manager)
+    await step(episode)
+    episode.step(request(2, {"type": "wait", "gate": "g"}))
+    await gates.reached("g")
+    await manager.reset(episode.episode_id, 1, {})
+    found = await read(manager, episode.episode_id, 1)
+    assert ([each.step_index for each in found.steps], found.complete, found.truncated) == ([1], True, True)
+
+
 async def test_what_is_ours_is_not_trainable_and_the_episode_neither(
     make_manager: MakeManager, grader: ScriptedGrader
 ) -> None:
@@ -181,6 +192,7 @@ async def test_a_rollback_leaves_the_steps_that_it_took_back_to_their_generation
     await manager.restore(episode.episode_id, saved)
     unstepped = await read(manager, episode.episode_id)
     assert (values(unstepped), unstepped.complete) == ([1], True)
+    assert values(await read(manager, episode.episode_id, 1)) == [1, 2]
     await step(episode, {"type": "set", "value": 3})
     now, before = await read(manager, episode.episode_id), await read(manager, episode.episode_id, 1)
     assert (values(now), now.generation, now.origin, now.truncated) == ([1, 3], 2, "restore", False)
@@ -291,7 +303,8 @@ def test_whether_a_step_is_trainable_is_read_as_it_was_written(
     outcome: Outcome, info: dict[str, Any], cpu_ms: float | None, peak: int | None, observation: dict[str, Any]
 ) -> None:
     """Whatever an environment puts into `info`, members of the same names and texts that look like them included."""
-    tricky = {**info, "note": '{"outcome":"ok","trainable":true,"duration_ms":1,"cpu_ms":1,"peak_memory_bytes":1}}'}
+    alike = {"outcome": "ok", "trainable": True, "duration_ms": 1, "cpu_ms": 1, "peak_memory_bytes": 1}
+    tricky = {**info, "note": json.dumps({"in": alike}, separators=(",", ":")), "nested": {"in": alike}}
     done = Done(outcome, to_json(observation), info=tricky, cpu_ms=cpu_ms, peak_memory_bytes=peak)
     record = object.__new__(StepRecord)
     record.index, record.generation = 1, 1

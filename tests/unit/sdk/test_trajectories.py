@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from envserver.episodes.journal.errors import JournalCorruptError
-from envserver.episodes.journal.journal import Journal
+from envserver.episodes.journal.store import Reads
 from envserver.server import RunningServer
 from envserver_sdk import AsyncClient, AsyncEpisode, Client, ConnectionFailed, Timeouts, Trajectory
 from envserver_sdk._http import Http
@@ -179,16 +179,16 @@ async def test_a_server_that_is_gone_is_said_within_the_budget(server: RunningSe
 async def test_a_damaged_one_is_raised_and_can_be_passed_over(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = Journal.steps
+    steps = Reads.steps
     async with AsyncClient(server.url) as client:
         every = [(await play(client, 1)).episode_id for _ in range(3)]
 
-        async def damaged(self: Journal, episode_id: str, *args: Any) -> Any:
+        def damaged(self: Reads, episode_id: str, *args: Any) -> Any:
             if episode_id == every[1]:
                 raise JournalCorruptError("damaged")
-            return await steps(self, episode_id, *args)
+            return steps(self, episode_id, *args)
 
-        monkeypatch.setattr(Journal, "steps", damaged)
+        monkeypatch.setattr(Reads, "steps", damaged)
         seen: list[str] = []
         with pytest.raises(InfraError) as raised:
             async for each in client.trajectories():
