@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         GroupStarted,
         JsonObject,
         StepResult,
+        Stragglers,
         Trajectory,
     )
 else:
@@ -284,15 +285,17 @@ class AsyncCheckpoint:
         ttl_s: float | None = None,
         idle_timeout_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
+        stragglers: Stragglers | Mapping[str, Any] | None = None,
     ) -> list[AsyncEpisode]:
         """`n` episodes that go on from here, each its own way: all of them or none.
 
-        What is left out is as the checkpoint's episode had it. A full node is asked again within `Timeouts.create_s`.
+        What is left out is as the checkpoint's episode had it. With `stragglers` they are a group, of which those that
+        still run are truncated at last, as in `AsyncClient.group`; `status()` of each has its `group_id`. A full node is asked again within `Timeouts.create_s`.
         Cancelling closes them, should they still come to be.
 
         Raises: NotFound, Overloaded, QuotaExceeded, InfraError.
         """
-        options = given(ttl_s=ttl_s, idle_timeout_s=idle_timeout_s, metadata=metadata)
+        options = given(ttl_s=ttl_s, idle_timeout_s=idle_timeout_s, metadata=metadata, stragglers=stragglers)
         params = {"checkpoint_id": self.checkpoint_id, "n": n, **options}
         started = await self._link.begin(models.EpisodesStarted, "fork", params, self._undo)
         return [AsyncEpisode(self._link, each) for each in started.episodes]

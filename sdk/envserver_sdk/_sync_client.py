@@ -505,10 +505,12 @@ class Checkpoint:
         ttl_s: float | None = None,
         idle_timeout_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
+        stragglers: Stragglers | Mapping[str, Any] | None = None,
     ) -> list[Episode]:
         """`n` episodes that go on from here, each its own way: all of them or none.
 
-        What is left out is as the checkpoint's episode had it. A full node is asked again within `Timeouts.create_s`.
+        What is left out is as the checkpoint's episode had it. With `stragglers` they are a group, of which those that
+        still run are truncated at last, as in `Client.group`; `status()` of each has its `group_id`. A full node is asked again within `Timeouts.create_s`.
         Cancelling closes them, should they still come to be.
 
         Raises: NotFound, Overloaded, QuotaExceeded, InfraError.
@@ -516,7 +518,9 @@ class Checkpoint:
         return [
             Episode(each, self._portal)
             for each in self._portal.run(
-                self._async.fork(n, ttl_s=ttl_s, idle_timeout_s=idle_timeout_s, metadata=metadata)
+                self._async.fork(
+                    n, ttl_s=ttl_s, idle_timeout_s=idle_timeout_s, metadata=metadata, stragglers=stragglers
+                )
             )
         ]
 

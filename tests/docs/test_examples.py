@@ -42,11 +42,11 @@ def test_an_example_needs_nothing_but_the_sdk(name: str) -> None:
 
 def test_a_tree_search_finds_a_program_that_the_hidden_tests_accept(server: ServerProcess) -> None:
     command = [sys.executable, "-W", "error", "examples/tree_search.py", "--url", server.url]
-    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert "1.00" in said
-    assert "<- submitted: reward 1.0" in said
     with Client(server.url) as client:
-        assert client.checkpoints().checkpoints == []
+        before = client.checkpoints().checkpoints
+        said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        assert client.checkpoints().checkpoints == before, "a search deletes its own"
+    assert "<- submitted: reward 1.0" in said
 
 
 def test_a_grpo_rollout_against_an_endpoint_writes_its_samples(server: ServerProcess, tmp_path: Path) -> None:
