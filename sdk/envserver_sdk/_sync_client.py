@@ -510,8 +510,8 @@ class Checkpoint:
         """`n` episodes that go on from here, each its own way: all of them or none.
 
         What is left out is as the checkpoint's episode had it. With `stragglers` they are a group, of which those that
-        still run are truncated at last, as in `Client.group`; `status()` of each has its `group_id`. A full node is asked again within `Timeouts.create_s`.
-        Cancelling closes them, should they still come to be.
+        still run are truncated at last, as in `Client.group`; `status()` of each has its `group_id`. A full node
+        is asked again within `Timeouts.create_s`. Cancelling closes them, should they still come to be.
 
         Raises: NotFound, Overloaded, QuotaExceeded, InfraError.
         """
