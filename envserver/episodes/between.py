@@ -110,12 +110,20 @@ class Between(Standing):
         return task
 
     async def _save(self, wish: Wish) -> CheckpointRow:
-        async with self._turn:
+        """The turn is held until the state is taken; the disk's work stalls nobody."""
+        async with contextlib.AsyncExitStack() as turn:
+            await turn.enter_async_context(self._turn)
             self._require_live()
             world = await self._awake()
-            moment = Moment(world, self.step_index, self.steps_taken, self.reward, self.lease)
+            self._autosaver.begin(self.step_index)
+
+            def move_on() -> None:
+                turn.pop_all()
+                self._turn.release()
+                self._rest_a_while()
+
+            moment = Moment(world, self.step_index, self.steps_taken, self.reward, self.lease, move_on)
             row = await Saver(self._services, self.plan, self._ledger).save(moment, wish)
-            self._autosaver.saved(row)
         self._rest_a_while()
         return row
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic_core import from_json
@@ -53,6 +53,8 @@ class Moment:
     steps_taken: int
     reward: float
     lease: Lease
+    moved_on: Callable[[], None] = lambda: None
+    """Called when its state is taken, and only the disk is still at work."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ class Saver:
         self._ledger = ledger
 
     async def save(self, moment: Moment, wish: Wish) -> CheckpointRow:
-        """Raises: NotSupported, CheckpointFailed, Overloaded, EpisodeLost, InfraError."""
+        """Calls `moment.moved_on` once the episode may go on.
+
+        Raises: NotSupported, CheckpointFailed, Overloaded, EpisodeLost, InfraError.
+        """
         if wish.kind is not None:
             return await self._save(moment, wish, wish.kind)
         for kind in self._kinds():
@@ -126,7 +131,9 @@ class Saver:
         labels = {"journal": self._services.journal.journal_id, "checkpoint": checkpoint_id}
         try:
             async with asyncio.timeout(self._services.config.checkpoint_timeout_s):
-                return await self._services.runtime.checkpoint(moment.world.sandbox, SandboxKind(kind.value), labels)
+                return await self._services.runtime.checkpoint(
+                    moment.world.sandbox, SandboxKind(kind.value), labels, moment.moved_on
+                )
         except NotSupportedError as error:
             raise NotSupported(str(error), capability=NEEDS[kind].value) from error
         except CheckpointError as error:
@@ -181,7 +188,7 @@ class AutoSaver:
         self._saved_at = 0.0
 
     def begin(self, step_index: int) -> None:
-        """A world has begun at this step."""
+        """A world has begun at this step, or is being saved there."""
         self._saved_index, self._saved_at = step_index, asyncio.get_running_loop().time()
 
     def due(self, step_index: int) -> Wish | None:
@@ -193,9 +200,6 @@ class AutoSaver:
         passed_s = asyncio.get_running_loop().time() - self._saved_at
         by_time = rule.every_s is not None and passed_s >= rule.every_s
         return Wish(rule.kind, automatic=True) if by_steps or by_time else None
-
-    def saved(self, row: CheckpointRow) -> None:
-        self.begin(row.step_index)
 
     async def prune(self, episode_id: str) -> None:
         """Delete automatic checkpoints past those that are kept. Raises: InfraError."""

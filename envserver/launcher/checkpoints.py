@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from envserver import failpoints
@@ -65,18 +66,28 @@ class Checkpoints:
         self._maker, self._store, self._keep_free_bytes = maker, kept, keep_free_bytes
         self._layers = maker.paths.layers
 
-    def create(self, sandbox_id: str, kind: str, labels: dict[str, str]) -> CheckpointRecord:
+    def create(
+        self, sandbox_id: str, kind: str, labels: dict[str, str], moved_on: Callable[[], None]
+    ) -> CheckpointRecord:
         """Save a running sandbox; for its processes, nobody may be connected to its agent.
 
+        `moved_on` is called when it runs again; what is left then is the disk's work.
         Raises: UnknownSandboxError, SandboxPausedError, NotDumpableError, DiskReserveError, OSError.
         """
         with self._maker.busy.held(sandbox_id):
             sandbox = self._maker.running(sandbox_id)
             self.check_room(sandbox, kind)
             with self._store.begun("crun") as checkpoint_id:
-                return self._save(checkpoint_id, sandbox, kind, labels)
+                return self._save(checkpoint_id, sandbox, kind, labels, moved_on)
 
-    def _save(self, checkpoint_id: str, sandbox: SandboxRecord, kind: str, labels: dict[str, str]) -> CheckpointRecord:
+    def _save(
+        self,
+        checkpoint_id: str,
+        sandbox: SandboxRecord,
+        kind: str,
+        labels: dict[str, str],
+        moved_on: Callable[[], None],
+    ) -> CheckpointRecord:
         images, layer = self._store.images(checkpoint_id), self._store.layer(checkpoint_id)
         failpoints.hit("launcher.checkpoint.begun")
         began = time.monotonic()
@@ -86,6 +97,7 @@ class Checkpoints:
         finally:
             cgroups.thaw(sandbox.cgroup)
         pause_ms = (time.monotonic() - began) * 1000
+        moved_on()
         btrfs.sync(self._layers)
         store.sync_files(images)
         failpoints.hit("launcher.checkpoint.synced")

@@ -105,7 +105,6 @@ class Operations:
             "destroy": self._destroy,
             "list": self._list,
             "images": self._list_images,
-            "checkpoint": self._checkpoint,
             "restore": self._restore,
             "checkpoints": self._list_checkpoints,
             "destroy_checkpoint": self._destroy_checkpoint,
@@ -182,11 +181,12 @@ class Operations:
 
     # --- checkpoints ----------------------------------------------------------------------------
 
-    def _checkpoint(self, request: Fields) -> Fields:
+    def checkpoint(self, request: Fields, moved_on: Callable[[], None]) -> Fields:
+        """Save a sandbox; `moved_on` is called when it runs again. Raises: what `refusal` takes."""
         sandbox_id, labels = _sandbox_id(request), requests.labels(request.get("labels", {}))
         of_docker = self._of_docker(sandbox_id)
         checkpoints = self._docker_checkpoints if of_docker else self._checkpoints
-        return _describe_checkpoint(checkpoints.create(sandbox_id, requests.kind(request), labels))
+        return _describe_checkpoint(checkpoints.create(sandbox_id, requests.kind(request), labels, moved_on))
 
     def _restore(self, request: Fields) -> Fields:
         checkpoint = self._store.get(_checkpoint_id(request))

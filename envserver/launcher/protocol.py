@@ -16,6 +16,9 @@ SOCKET_NAME = "launcher.sock"
 SANDBOX_DIRECTORY = "s"
 """Below the run directory: one directory a sandbox, that holds its agent's socket."""
 
+AHEAD = "ahead"
+"""The one member of a frame that comes before an answer; it says how far the operation is."""
+
 ERROR_CAPACITY = "capacity"
 ERROR_IMAGE = "image_not_found"
 ERROR_REQUEST = "bad_request"

@@ -6,6 +6,7 @@ crun and the kernel. A sandbox whose maker has hung up before the answer is dest
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import struct
@@ -196,6 +197,8 @@ class Service:
             if name in LIGHT:
                 return self._operations(request)
             with self._heavy:
+                if name == "checkpoint":
+                    return self._operations.checkpoint(request, lambda: _tell_moved_on(connection))
                 return self._operations(request)
         except Exception as error:
             return refusal(name, error)
@@ -213,6 +216,12 @@ class Service:
             "layers_free_bytes": self._maker.free_layer_bytes(),
             "problems": {"crun": self._crun_problem, "docker": self._docker.problem()},
         }
+
+
+def _tell_moved_on(connection: socket.socket) -> None:
+    """Ahead of the answer: what was saved runs again, and only the disk is still at work."""
+    with contextlib.suppress(OSError):  # the caller is gone, which its answer will show
+        connection.sendall(protocol.encode({protocol.AHEAD: "moved_on"}))
 
 
 def _read_exactly(connection: socket.socket, count: int) -> bytes | None:

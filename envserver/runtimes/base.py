@@ -504,10 +504,17 @@ class Runtime(ABC):
         """
         raise NotSupportedError(f"the {self.name} runtime cannot hibernate a sandbox")
 
-    async def checkpoint(self, sandbox: Sandbox, kind: CheckpointKind, labels: Mapping[str, str]) -> SandboxCheckpoint:
+    async def checkpoint(
+        self,
+        sandbox: Sandbox,
+        kind: CheckpointKind,
+        labels: Mapping[str, str],
+        moved_on: Callable[[], None] = lambda: None,
+    ) -> SandboxCheckpoint:
         """Save a sandbox, which runs on. No call may be under way. On disk for good when this returns.
 
-        `labels` say whose it is; `Runtime.checkpoints` finds them again.
+        `labels` say whose it is; `Runtime.checkpoints` finds them again. `moved_on` is called as soon as calls may be
+        made again: the sandbox's state is taken, and only the disk is still at work. A runtime need not call it.
         Raises: CheckpointError, CapacityError, SandboxGoneError, RuntimeUnavailableError, NotSupportedError.
         """
         raise NotSupportedError(f"the {self.name} runtime takes no {kind} checkpoints")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,12 @@ class Launcher:
         self._idle: list[_Connection] = []
         self._timeout_s = timeout_s
 
-    async def call(self, op: str, **arguments: Any) -> dict[str, Any]:
-        """Raises: what the answer's code stands for in `_ERRORS`, else RuntimeUnavailableError.
+    async def call(
+        self, op: str, *, on_ahead: Callable[[str], None] = lambda _: None, **arguments: Any
+    ) -> dict[str, Any]:
+        """`on_ahead` hears what the launcher says ahead of its answer.
+
+        Raises: what the answer's code stands for in `_ERRORS`, else RuntimeUnavailableError.
 
         A cancelled call hangs up, and the launcher destroys a sandbox whose maker has hung up.
         """
@@ -45,7 +50,7 @@ class Launcher:
             connection = await self._connect()
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    answer = await self._converse(connection, {"op": op, **arguments})
+                    answer = await self._converse(connection, {"op": op, **arguments}, on_ahead)
             except (OSError, asyncio.IncompleteReadError, ValueError, TimeoutError) as error:
                 connection[1].transport.abort()
                 reason = str(error) or type(error).__name__
@@ -71,11 +76,17 @@ class Launcher:
             raise RuntimeUnavailableError(f"the launcher cannot be reached at {self._path}: {error}") from error
 
     @staticmethod
-    async def _converse(connection: _Connection, request: dict[str, Any]) -> dict[str, Any]:
+    async def _converse(
+        connection: _Connection, request: dict[str, Any], on_ahead: Callable[[str], None]
+    ) -> dict[str, Any]:
         reader, writer = connection
         writer.write(protocol.encode(request))
-        length = protocol.decode_length(await reader.readexactly(4))
-        return protocol.decode_body(await reader.readexactly(length))
+        while True:
+            length = protocol.decode_length(await reader.readexactly(4))
+            answer = protocol.decode_body(await reader.readexactly(length))
+            if protocol.AHEAD not in answer:
+                return answer
+            on_ahead(str(answer[protocol.AHEAD]))
 
     def close(self) -> None:
         for _, writer in self._idle:

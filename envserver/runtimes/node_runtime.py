@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import secrets
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import asdict, replace
@@ -34,6 +35,10 @@ from envserver.runtimes.guest_sandbox import GuestSandbox
 from envserver.runtimes.launcher import Launcher
 
 _DIAL_TIMEOUT_S = 10.0
+_LAUNCHER_S = 120.0
+"""How long a launcher that was killed is waited for, to see what it left."""
+_CALL = "call"
+"""The label by which a sandbox is found whose making was not answered; it tells nobody else anything."""
 _SAVES_AT_ONCE = 4
 """Of one server: a sandbox is parted from it only once its dump can begin."""
 _NEEDED = {
@@ -132,6 +137,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         self._saves = Launcher(run, connections=_SAVES_AT_ONCE)
         self._saving = asyncio.Semaphore(_SAVES_AT_ONCE)
         self._finishing: set[asyncio.Future[None]] = set()
+        self._tidying: set[asyncio.Future[None]] = set()
 
     async def create(self, spec: SandboxSpec) -> SandboxT:
         limits = asdict(spec.limits)
@@ -142,7 +148,13 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         """Carried through even when the caller is cancelled, since only a whole sandbox can be destroyed."""
 
         async def make() -> SandboxT:
-            made = await self._launcher.call(op, **request)
+            call = secrets.token_hex(8)
+            labelled = {**request, "labels": {**request["labels"], _CALL: call}}
+            try:
+                made = await self._launcher.call(op, **labelled)
+            except RuntimeUnavailableError:
+                self._later(self._end_untold(call))
+                raise
             if op == "create":
                 return await self._attach(made, spec)
             return await self._attach(made, replace(spec, image=made["image"], limits=Limits(**made["limits"])))
@@ -151,6 +163,37 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
             await made.destroy()
 
         return await self._carried_through(make(), discard)
+
+    async def _end_untold(self, call: str) -> None:
+        """What a launcher made that was killed before it could say so; the next one has it, and nobody knows it."""
+        for sandbox in await self._once_there("list", "sandboxes"):
+            if sandbox["labels"].get(_CALL) == call:
+                await self.destroy(sandbox["sandbox_id"])
+
+    async def _delete_untold(self, labels: Mapping[str, str]) -> None:
+        """The same of a checkpoint."""
+        for checkpoint in await self._once_there("checkpoints", "checkpoints"):
+            if checkpoint["labels"] == labels:
+                await self.delete_checkpoint(checkpoint["checkpoint_id"])
+
+    async def _once_there(self, op: str, member: str) -> builtins.list[dict[str, Any]]:
+        """What a launcher lists, as soon as there is one; nothing when none comes."""
+        deadline = asyncio.get_running_loop().time() + _LAUNCHER_S
+        while asyncio.get_running_loop().time() < deadline:
+            with contextlib.suppress(RuntimeUnavailableError):
+                listed: builtins.list[dict[str, Any]] = (await self._launcher.call(op, runtime=self.name))[member]
+                return listed
+            await asyncio.sleep(0.2)
+        return []
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        async def quietly() -> None:
+            with contextlib.suppress(SandboxError):
+                await work
+
+        task = asyncio.ensure_future(quietly())
+        self._tidying.add(task)
+        task.add_done_callback(self._tidying.discard)
 
     async def _carried_through(
         self, work: Coroutine[Any, Any, T], discard: Callable[[T], Coroutine[Any, Any, None]]
@@ -196,7 +239,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         """What the launcher made, as this runtime's sandbox."""
 
     async def claim(self, sandbox: Sandbox, spec: SandboxSpec) -> None:
-        request = {"image": spec.image, "labels": dict(spec.labels), "ttl_s": spec.ttl_s}
+        request: dict[str, Any] = {"image": spec.image, "labels": dict(spec.labels), "ttl_s": spec.ttl_s}
         await self._claims.call("claim", sandbox_id=sandbox.sandbox_id, **request)
         if sandbox.gone:
             raise SandboxGoneError(f"sandbox {sandbox.sandbox_id} has ended")
@@ -214,7 +257,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
             SandboxInfo(
                 sandbox_id=entry["sandbox_id"],
                 image=entry["image"],
-                labels=entry["labels"],
+                labels={name: value for name, value in entry["labels"].items() if name != _CALL},
                 created_at=entry["created_at"],
                 deadline=entry["deadline"],
                 state=SandboxState(entry["state"]),
@@ -256,15 +299,36 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
 
         await self._carried_through(hibernate(), discard)
 
-    async def checkpoint(self, sandbox: Sandbox, kind: CheckpointKind, labels: Mapping[str, str]) -> SandboxCheckpoint:
+    async def checkpoint(
+        self,
+        sandbox: Sandbox,
+        kind: CheckpointKind,
+        labels: Mapping[str, str],
+        moved_on: Callable[[], None] = lambda: None,
+    ) -> SandboxCheckpoint:
         self._declared(_NEEDED[kind])
         box = _own(sandbox)
         request = {"sandbox_id": box.sandbox_id, "kind": str(kind), "labels": dict(labels)}
 
+        async def save(taken: asyncio.Event) -> SandboxCheckpoint:
+            try:
+                return _checkpoint(await self._saves.call("checkpoint", on_ahead=lambda _: taken.set(), **request))
+            except RuntimeUnavailableError:
+                if labels:
+                    self._later(self._delete_untold(dict(labels)))
+                raise
+            finally:
+                taken.set()
+
         async def checkpoint() -> SandboxCheckpoint:
-            parted = box.parted() if kind is CheckpointKind.PROCESS else contextlib.nullcontext()
-            async with self._saving, parted:
-                return _checkpoint(await self._saves.call("checkpoint", **request))
+            async with self._saving:
+                taken = asyncio.Event()
+                async with box.parted() if kind is CheckpointKind.PROCESS else contextlib.nullcontext():
+                    saving = asyncio.ensure_future(save(taken))
+                    await taken.wait()
+                if not saving.done() or saving.exception() is None:
+                    moved_on()
+                return await saving
 
         async def discard(made: SandboxCheckpoint) -> None:
             await self.delete_checkpoint(made.checkpoint_id)
@@ -292,6 +356,9 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
 
     async def close(self) -> None:
         await asyncio.gather(*self._finishing)
+        for task in self._tidying:
+            task.cancel()
+        await asyncio.gather(*self._tidying, return_exceptions=True)
         for launcher in (self._launcher, self._claims, self._saves):
             launcher.close()
 

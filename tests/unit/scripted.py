@@ -213,6 +213,8 @@ class ScriptedRuntime(Runtime):
         self.counts: Counter[str] = Counter()
         self.fail_creates: list[Exception] = []
         self.fail_claims: list[Exception] = []
+        self.slow_disk: asyncio.Event | None = None
+        """Checkpoints are on it when it is set."""
         self.fail_checkpoints: list[Exception] = []
         self.fail_restores: list[Exception] = []
         self.fail_adopts: list[Exception] = []
@@ -287,7 +289,13 @@ class ScriptedRuntime(Runtime):
             raise self.fail_checkpoints.pop(0)
         self._find(sandbox.sandbox_id).state = SandboxState.HIBERNATED
 
-    async def checkpoint(self, sandbox: Sandbox, kind: CheckpointKind, labels: Mapping[str, str]) -> SandboxCheckpoint:
+    async def checkpoint(
+        self,
+        sandbox: Sandbox,
+        kind: CheckpointKind,
+        labels: Mapping[str, str],
+        moved_on: Callable[[], None] = lambda: None,
+    ) -> SandboxCheckpoint:
         self.counts[f"checkpoint_{kind}"] += 1
         if self.fail_checkpoints:
             raise self.fail_checkpoints.pop(0)
@@ -296,7 +304,11 @@ class ScriptedRuntime(Runtime):
         made = SandboxCheckpoint(
             f"sc{next(self._ids)}", kind, found.spec.image, found.spec.limits, dict(labels), time.time(), 100, 1.5
         )
-        self.stored[made.checkpoint_id] = (made, guest, dict(found.files))
+        files = dict(found.files)
+        moved_on()
+        if self.slow_disk is not None:
+            await self.slow_disk.wait()
+        self.stored[made.checkpoint_id] = (made, guest, files)
         return made
 
     async def restore(self, checkpoint_id: str, spec: SandboxSpec) -> ScriptedSandbox:

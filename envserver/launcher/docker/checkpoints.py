@@ -8,6 +8,7 @@ filled anew, file by file, sharing the blocks (`trees.py`).
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from envserver.launcher import btrfs, cgroups
 from envserver.launcher.criu import NotDumpableError
@@ -24,8 +25,10 @@ class DockerCheckpoints:
     def __init__(self, maker: DockerMaker, kept: CheckpointStore) -> None:
         self._maker, self._store = maker, kept
 
-    def create(self, sandbox_id: str, kind: str, labels: dict[str, str]) -> CheckpointRecord:
-        """Save a running sandbox.
+    def create(
+        self, sandbox_id: str, kind: str, labels: dict[str, str], moved_on: Callable[[], None]
+    ) -> CheckpointRecord:
+        """Save a running sandbox; `moved_on` is called when it runs again.
 
         Raises: UnknownSandboxError, SandboxPausedError, NotDumpableError, DiskReserveError, SandboxFailedError,
         OSError.
@@ -38,9 +41,11 @@ class DockerCheckpoints:
                 raise SandboxPausedError(f"sandbox {sandbox_id} is paused; resume it first")
             self._maker.check_reserve(0)
             with self._store.begun("docker") as checkpoint_id:
-                return self._save(checkpoint_id, sandbox, labels)
+                return self._save(checkpoint_id, sandbox, labels, moved_on)
 
-    def _save(self, checkpoint_id: str, sandbox: DockerRecord, labels: dict[str, str]) -> CheckpointRecord:
+    def _save(
+        self, checkpoint_id: str, sandbox: DockerRecord, labels: dict[str, str], moved_on: Callable[[], None]
+    ) -> CheckpointRecord:
         began = time.monotonic()
         try:
             cgroups.freeze(sandbox.cgroup)
@@ -48,6 +53,7 @@ class DockerCheckpoints:
         finally:
             cgroups.thaw(sandbox.cgroup)
         pause_ms = (time.monotonic() - began) * 1000
+        moved_on()
         btrfs.recount(self._maker.layers)
         btrfs.sync(self._maker.layers)
         record = CheckpointRecord(

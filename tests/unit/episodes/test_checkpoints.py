@@ -186,6 +186,19 @@ async def test_a_checkpoint_waits_for_the_running_step_and_the_next_step_for_it(
     assert episode.step_index == 1
 
 
+async def test_steps_go_on_while_the_disk_is_still_at_work(lives: Lives) -> None:
+    episode = await begin(lives.manager, checkpoints=AutoCheckpoints(every_steps=1))
+    lives.runtime.slow_disk = asyncio.Event()
+    await step(episode, SET)
+    await step(episode, {"type": "set", "value": 8})
+    assert episode.work(), "the checkpoint is not on disk yet"
+    lives.runtime.slow_disk.set()
+    await until(lambda: not episode.work())
+    rows = await lives.manager.services.journal.checkpoints(episode_id=episode.episode_id)
+    (first,) = await fork(lives, rows[0])
+    assert (await step(first, GET)).observation == {"value": 7, "taken": 2}
+
+
 async def test_an_ended_episode_is_not_saved(lives: Lives) -> None:
     episode = await begin(lives.manager)
     await step(episode, {"type": "end"})
