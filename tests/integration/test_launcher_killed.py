@@ -311,7 +311,9 @@ async def test_a_launcher_killed_while_it_restores_leaves_whole_sandboxes_or_non
         restoring = [asyncio.ensure_future(private_runtime.restore(checkpoint.checkpoint_id, spec())) for _ in range(4)]
         await asyncio.wait(restoring, timeout=delay_s)
         await asyncio.to_thread(kill_launcher, private_node)
-        await asyncio.gather(*restoring, return_exceptions=True)
+        for told in await asyncio.gather(*restoring, return_exceptions=True):
+            if isinstance(told, Sandbox):
+                await told.detach()
         for sandbox_id in await _listed_again(private_runtime) - {box.sandbox_id}:
             found = await private_runtime.adopt(sandbox_id, spec())
             assert (await found.run(Command(["echo", "alive"]), timeout_s=10)).stdout.text == "alive\n"
