@@ -32,6 +32,12 @@ def range_start(index: int) -> int:
     return FIRST_ID + index * RANGE_SIZE
 
 
+def range_of(uid: int) -> int | None:
+    """The index of the range that a host id is of; None for any other."""
+    index = (uid - FIRST_ID) // RANGE_SIZE
+    return index if 0 <= index < RANGE_COUNT else None
+
+
 class RangesExhaustedError(Exception):
     """Every uid range belongs to a live sandbox."""
 

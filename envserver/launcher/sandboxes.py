@@ -27,7 +27,7 @@ from envserver.launcher.docker import disks
 from envserver.launcher.images import ImageStore
 from envserver.launcher.locks import KeyedLocks
 from envserver.launcher.paths import Paths
-from envserver.launcher.processes import started_ticks
+from envserver.launcher.processes import kill_and_wait, owners, started_ticks
 from envserver.launcher.protocol import SANDBOX_DIRECTORY
 from envserver.launcher.records import (
     SandboxPausedError,
@@ -40,6 +40,7 @@ from envserver.launcher.records import (
 
 log = logging.getLogger("envserver.launcher")
 
+_KILL_TIMEOUT_S = 5.0
 SAVED_LAYERS = ("checkpoint-", "hibernated-")
 """What the names of layers begin with that no running sandbox writes to."""
 
@@ -209,8 +210,18 @@ class SandboxMaker:
                 self._ranges.take_exactly(record.range_index)
                 (cgroups.freeze if record.paused else cgroups.thaw)(record.cgroup)
                 adopted.append(record.sandbox_id)
+        self._end_escaped()
         self._remove_orphans()
         return adopted
+
+    def _end_escaped(self) -> None:
+        """Whoever has an id of ours and is in no sandbox: a killed crun may leave it outside of every group of one."""
+        kept = {record.range_index for record in self._live.values()}
+        for pid, uid in owners():
+            index = idmap.range_of(uid)
+            if index is not None and index not in kept:
+                log.warning("process %d of uid range %d belongs to no sandbox; killing it", pid, index)
+                kill_and_wait(pid, time.monotonic() + _KILL_TIMEOUT_S)
 
     def _remove_orphans(self) -> None:
         known = set(self._live)

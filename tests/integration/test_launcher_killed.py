@@ -19,6 +19,7 @@ import pytest_asyncio
 from benchmarks import inventory
 from envserver.launcher import protocol
 from envserver.launcher.client import LauncherClient, LauncherRefusedError
+from envserver.launcher.idmap import RANGE_COUNT, range_start
 from envserver.runtimes.base import CheckpointKind, Command, RuntimeUnavailableError, Sandbox, SandboxState
 from envserver.runtimes.conformance import ECHO, spec
 from envserver.runtimes.crun import CrunRuntime
@@ -166,6 +167,42 @@ def test_a_launcher_killed_while_it_creates_leaves_whole_sandboxes_or_none(priva
     assert all(entry["state"] == "running" for entry in listed)
     for entry in listed:
         assert call(private_node, "destroy", sandbox_id=entry["sandbox_id"]) == {"destroyed": True}
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("delay_s", [0.02, 0.06])
+async def test_what_a_killed_launcher_could_not_tell_of_is_ended(
+    private_node: Node, private_runtime: CrunRuntime, delay_s: float
+) -> None:
+    making = [asyncio.ensure_future(private_runtime.create(spec())) for _ in range(8)]
+    await asyncio.sleep(delay_s)
+    await asyncio.to_thread(kill_launcher, private_node)
+    made = [each for each in await asyncio.gather(*making, return_exceptions=True) if isinstance(each, Sandbox)]
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(RuntimeUnavailableError):
+                listed = {info.sandbox_id for info in await private_runtime.list()}
+                if listed == {box.sandbox_id for box in made}:
+                    break
+            assert time.monotonic() < deadline, "a sandbox stays that nobody knows"
+            await asyncio.sleep(0.05)
+    finally:
+        for box in made:
+            await box.destroy()
+
+
+def test_a_process_outside_of_every_sandbox_ends_with_the_next_launcher(private_node: Node) -> None:
+    uid = str(range_start(RANGE_COUNT - 1))
+    private_node.docker("exec", "-d", "--user", uid, private_node.container, "sleep", "1000")
+
+    def escaped() -> bool:
+        return uid in private_node.docker("top", private_node.container, "-eo", "uid,pid").split()
+
+    assert escaped()
+    kill_launcher(private_node)
+    eventually(lambda: call(private_node, "list"))
+    assert not escaped()
 
 
 @pytest.mark.usefixtures("nothing_left")
