@@ -91,8 +91,10 @@ async def run_seed(node: ChaosNode, plan: Plan) -> Outcome:
         await server.start()
         await _play(plan, node, server, history, now)
         await server.stop()
-        read_journal(server.journal, history.final)
+        read_journal(await asyncio.to_thread(server.copy_journal), history.final)
         history.final.after = await asyncio.to_thread(node.settled)
+        if history.final.after != node.baseline:
+            history.final.left = await asyncio.to_thread(node.describe)
     except (TimeoutError, OutOfTimeError, JournalError, sqlite3.Error) as error:
         history.final.unfinished.append(f"the seed's end: {error!r}")
         history.final.after = history.final.before
@@ -123,6 +125,7 @@ async def _play(plan: Plan, node: ChaosNode, server: Server, history: History, n
             await asyncio.gather(breaking, return_exceptions=True)
             await injector.mend()
         await asyncio.gather(*(client.finish() for client in clients))
+        await clients[0].forget_all()
         await _look_around(server, history, clients[0])
 
 
@@ -153,8 +156,10 @@ def run_campaign(seeds: Sequence[int], report: Report, lines: TextIO | None, **o
         for seed in seeds:
             outcome = asyncio.run(run_seed(node, plan_of(seed, **options)))
             if outcome.violations:
+                (KEPT / f"seed-{seed}.launcher.log").write_text(node.log_since(outcome.took_s))
                 outcome.history.save(KEPT / f"seed-{seed}.json")
                 shutil.copyfile(KEPT / "server.log", KEPT / f"seed-{seed}.log")
+                node.baseline = node.inventory()  # so that one seed's remains are not every later one's
             line = json.dumps(outcome.as_dict())
             report.add(outcome.as_dict())
             if lines is not None:

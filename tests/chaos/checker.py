@@ -88,11 +88,22 @@ class Facts:
         return {fault.detail for fault in self.history.faults if fault.kind == "kill_sandbox"}
 
     @cached_property
+    def disk_was_full(self) -> bool:
+        return any(fault.kind == "fill_disk" for fault in self.history.faults)
+
+    @cached_property
     def node_was_broken(self) -> bool:
         """Beginning a world, saving one and judging could fail by our fault."""
-        return any(fault.kind in ("kill_launcher", "fill_disk") for fault in self.history.faults) or any(
-            name.startswith("launcher.") for name in self.history.fired
+        return (
+            self.disk_was_full
+            or any(fault.kind == "kill_launcher" for fault in self.history.faults)
+            or any(name.startswith("launcher.") for name in self.history.fired)
         )
+
+    @cached_property
+    def ended_by_policy(self) -> set[str]:
+        """Episodes whose world went with a step that was blamed for it (`blame` says whether rightly)."""
+        return {step.episode for step in self.final.steps if result_of(step).get("terminated")}
 
     def past(self, world: World) -> list[Kept]:
         """The steps that stand before a world's own, the oldest first."""
@@ -183,6 +194,8 @@ def _effects(facts: Facts) -> Iterator[str]:
         told = {each["episode_id"] for each in started}
         if call.op != "create_group" and call.key in made and made[call.key] != told:
             yield f"{call.op} {call.key} made {sorted(made[call.key])}, and told of {sorted(told)}"
+    taken = Counter(each.key for each in facts.final.checkpoints if each.key)
+    yield from (f"{count} checkpoints of the key {key.split(chr(31))}" for key, count in taken.items() if count > 1)
     again = Counter((each.episode, each.key) for each in facts.final.worlds if each.key)
     for (episode, key), count in again.items():
         if count > 1:
@@ -217,7 +230,8 @@ def kept(facts: Facts) -> Iterator[str]:
     for (episode, generation, index), at in told.items():
         heights[episode, generation].append((at, index))
     for call in facts.history.calls:
-        yield from _forgotten(call, told, heights)
+        if not (facts.final.forgetful and call.code == "not_found"):
+            yield from _forgotten(call, told, heights)
 
 
 def _forgotten(
@@ -265,7 +279,7 @@ def variables(facts: Facts) -> Iterator[str]:
         for step in steps:
             before, value = value, _value(value, [step], facts)
             live = result_of(step).get("observation", {}).get("session") == "live"
-            if live and before is not None and value not in (before, before + 1):
+            if live and None not in (before, value) and value not in (before, (before or 0) + 1):
                 yield f"{name} step {step.index}: the variable was {before} and is {value}"
 
 
@@ -306,15 +320,17 @@ def one_end(facts: Facts) -> Iterator[str]:
 
 
 def not_lost(facts: Facts) -> Iterator[str]:
-    """An episode is lost or failed only when its container, the launcher or the disk was broken."""
-    for call in facts.history.calls:
-        state = call.document.get("state") if call.op == "get" and call.ok else ""
-        if (call.code == "episode_lost" or state in ("lost", "failed")) and not _broken(facts, call.target):
+    """An episode is lost only with its container, and fails only where a world could not begin on a broken node."""
+    failed: set[str] = set()
+    for call in sorted(facts.history.calls, key=lambda call: call.ended_at):
+        document = call.document if call.op == "get" or call.code == "episode_lost" else {}
+        if facts.node_was_broken and document.get("state") == "failed":
+            failed.add(call.target)
+        is_lost = call.code == "episode_lost" or document.get("state") in ("lost", "failed")
+        if is_lost and call.target not in facts.killed | failed | facts.ended_by_policy:
+            if facts.node_was_broken and "is failed" in document.get("detail", ""):
+                continue
             yield f"{call.target} is lost by nothing: {call.op} at {call.ended_at:.2f} s: {call.body[:300]}"
-
-
-def _broken(facts: Facts, episode: str) -> bool:
-    return facts.node_was_broken or episode in facts.killed
 
 
 def blame(facts: Facts) -> Iterator[str]:
@@ -326,7 +342,7 @@ def blame(facts: Facts) -> Iterator[str]:
         allowed = {"ok"} if kind == "submit" else set(ACTIONS[kind].outcomes)
         if step.episode in facts.killed:
             allowed |= {"policy_killed", "episode_lost", "infra_error"}
-        if facts.node_was_broken:
+        if facts.disk_was_full or (kind == "submit" and facts.node_was_broken):
             allowed |= OURS
         name = (step.episode, step.generation, step.index)
         if outcome and outcome not in allowed:

@@ -73,7 +73,7 @@ def plan_of(seed: int, *, at_most: int = 64, points: int = 2, lasts_s: float = 1
     """The plan of a seed: which failpoints follows from its number, so that a campaign walks through all of them."""
     rng = random.Random(seed)
     names = [WALK[(points * seed + place) % len(WALK)] for place in range(points)]
-    clients = min(at_most, rng.choice([6, 8, 8, 12, 12, 16, 24, 64]))
+    clients = min(at_most, rng.choices([6, 8, 10, 12, 16, 24, 64], [3, 4, 4, 4, 3, 1, 1])[0])
     kinds = rng.sample(KINDS, rng.choice([1, 2, 2, 3]))
     if rng.random() < 0.5:
         kinds.insert(0, "kill_server")

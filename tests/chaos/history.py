@@ -142,6 +142,18 @@ class Ended:
     grade: str | None
 
 
+@dataclass(frozen=True)
+class SavedState:
+    """One checkpoint as the journal has it."""
+
+    checkpoint: str
+    episode: str
+    kind: str
+    automatic: bool
+    key: str
+    deleted: bool
+
+
 @dataclass
 class Final:
     """What was left when everything had been driven to its end."""
@@ -149,6 +161,7 @@ class Final:
     worlds: list[World] = field(default_factory=list)
     steps: list[Kept] = field(default_factory=list)
     episodes: list[Ended] = field(default_factory=list)
+    checkpoints: list[SavedState] = field(default_factory=list)
     forgetful: bool = False
     """The journal was told to forget closed episodes: what is missing there was there once."""
     open_episodes: list[str] = field(default_factory=list)
@@ -157,6 +170,8 @@ class Final:
     """An episode that takes the tenant's whole quota of disk could be made."""
     before: dict[str, int] = field(default_factory=dict)
     after: dict[str, int] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+    """What that is, where it differs."""
     defects: list[str] = field(default_factory=list)
     """Lines of the server's log that only a defect writes, and exits that nobody asked for."""
     unfinished: list[str] = field(default_factory=list)

@@ -9,14 +9,22 @@ from envserver.episodes.journal.connections import DATABASE
 from envserver.episodes.journal.payloads import PayloadFiles
 from envserver.episodes.journal.store import Reads
 from envserver.episodes.journal.tables import CHECKPOINTS, EPISODES, GENERATIONS, STEPS
-from tests.chaos.history import Ended, Final, Kept, World
+from tests.chaos.history import Ended, Final, Kept, SavedState, World
 
 
 def read_journal(directory: Path, final: Final) -> None:
     """Raises: JournalCorruptError, sqlite3.Error."""
     with sqlite3.connect(directory / DATABASE) as connection:
         reads = Reads(connection, PayloadFiles(directory))
-        kinds = {row.checkpoint_id: row.kind for row in reads.rows(CHECKPOINTS)}
+        checkpoints = reads.rows(CHECKPOINTS)
+        kinds = {row.checkpoint_id: row.kind for row in checkpoints}
+        final.checkpoints = [
+            SavedState(
+                row.checkpoint_id, row.episode_id, row.kind, row.automatic, row.call_key or "",
+                row.deleted_at is not None,
+            )
+            for row in checkpoints
+        ]  # fmt: skip
         final.worlds = [
             World(
                 row.episode_id, row.generation, row.origin, row.first_index,

@@ -67,6 +67,20 @@ class ChaosNode:
             time.sleep(0.2)
         return counted
 
+    def describe(self) -> list[str]:
+        """Sandboxes and checkpoints that the launcher has, and processes that are not its own."""
+        with LauncherClient(self.node.run, timeout_s=10) as launcher:
+            sandboxes, stored = launcher.call("list")["sandboxes"], launcher.call("checkpoints")["checkpoints"]
+        shown = ("sandbox_id", "checkpoint_id", "state", "kind", "pid", "created_at", "labels")
+        lines = [json.dumps({name: each[name] for name in shown if name in each}) for each in [*sandboxes, *stored]]
+        processes = self.node.docker("top", self.node.container, "-eo", "pid,ppid,uid,stat,etimes,args").splitlines()
+        return lines + [f"{line[:200]} {_cgroup(line.split()[0])}" for line in processes if "agent" in line]
+
+    def log_since(self, seconds: float) -> str:
+        """What the launcher has logged."""
+        command = ["docker", "logs", "--since", f"{int(seconds) + 1}s", self.node.container]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
+
     def launcher_pid(self) -> int | None:
         """On this host; None while it is not there."""
         top = int(self.node.docker("inspect", "-f", "{{.State.Pid}}", self.node.container))
@@ -146,6 +160,13 @@ class ChaosNode:
             return self.fired.read_text()
         except FileNotFoundError:
             return ""
+
+
+def _cgroup(pid: str) -> str:
+    try:
+        return next(line for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if ":pids:" in line)
+    except (OSError, StopIteration):
+        return ""
 
 
 class SmallDisk:
@@ -327,6 +348,12 @@ class Server:
 
     def break_off(self, kind: str, detail: str = "") -> None:
         self._history.faults.append(Fault(kind, self._now(), self._now(), detail))
+
+    def copy_journal(self) -> Path:
+        """A copy to read: SQLite follows links, and so would look for what is in another namespace in its own."""
+        copy = self.directory / "left"
+        shutil.copytree(self.journal, copy)
+        return copy
 
     def keep_log(self, file: Path) -> None:
         shutil.copyfile(self.log, file)

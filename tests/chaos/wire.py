@@ -25,6 +25,7 @@ _ROUTES = {
     "reset": ("POST", f"{_EPISODE}/reset"),
     "grade": ("POST", f"{_EPISODE}/grade"),
     "checkpoint": ("POST", f"{_EPISODE}/checkpoints"),
+    "checkpoints": ("GET", "/v1/checkpoints"),
     "restore": ("POST", f"{_EPISODE}/restore"),
     "pause": ("POST", f"{_EPISODE}/pause"),
     "hibernate": ("POST", f"{_EPISODE}/hibernate"),

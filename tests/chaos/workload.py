@@ -18,7 +18,7 @@ from tests.chaos.history import Call, Document, History, Seen
 from tests.chaos.wire import Answer, Wire
 
 _PAUSE_S = (0.05, 0.3)
-_INFRA_TRIES = 6
+_INFRA_TRIES = 10
 """An `infra_error` is ours and may be asked again; one that stays is taken for an answer."""
 _HANDLES = 4
 """Episodes of one client at a time."""
@@ -42,6 +42,8 @@ class Handle:
     gone: bool = False
     """There is no world any more."""
     checkpoints: list[str] = field(default_factory=list)
+    first: int = 0
+    """The step that its world began after: those before are another's."""
 
 
 @dataclass
@@ -129,7 +131,7 @@ class Client:
                 answer = await self.ask("get_step", {**get, "wait_s": 2}, wire=wire)
                 if answer.status == 200:
                     return answer
-            await asyncio.sleep(self._rng.uniform(*_PAUSE_S))
+            await asyncio.sleep(self._rng.uniform(*_PAUSE_S) * (3 if code == "infra_error" else 1))
 
     def _key(self) -> str:
         self._count += 1
@@ -193,7 +195,10 @@ class Client:
             self._begin(document_of(answer)["episodes"])
 
     def _begin(self, started: list[Document]) -> list[Handle]:
-        begun = [Handle(each["episode_id"], each["generation"], each["step_index"]) for each in started]
+        begun = [
+            Handle(each["episode_id"], each["generation"], each["step_index"], first=each["step_index"])
+            for each in started
+        ]
         self.handles += begun
         return begun
 
@@ -243,6 +248,7 @@ class Client:
         handle.index = index
         if (recovery := document["info"].get("recovery")) is not None:
             handle.generation, handle.index = recovery["generation"], recovery["step_index"]
+            handle.first = handle.index
         else:
             ours = document["info"]["outcome"] in ("infra_error", "episode_lost")
             handle.over = ours or document["terminated"] or document["truncated"]
@@ -269,14 +275,16 @@ class Client:
                 raise OutOfTimeError("rejoin")
             await asyncio.sleep(0.1)
         if answer.status == 200:
+            if document["generation"] != handle.generation:
+                handle.first = document["step_index"]  # or before that; what is not ours need not be read
             handle.generation, handle.index = document["generation"], document["step_index"]
             handle.over = document["state"] not in ("live", "paused", "hibernated")
             handle.gone = document["state"] == "closed"
 
     async def reread(self, handle: Handle) -> None:
         """An older step's record, and the newest step once more."""
-        if handle.index:
-            index = self._rng.randint(1, handle.index)
+        if handle.index > handle.first:
+            index = self._rng.randint(handle.first + 1, handle.index)
             await self.read(handle.episode, handle.generation, index)
 
     async def read(self, episode: str, generation: int, index: int) -> None:
@@ -348,6 +356,7 @@ class Client:
         if answer.status == 200:
             document = document_of(answer)
             handle.generation, handle.index, handle.over = document["generation"], document["step_index"], False
+            handle.first = handle.index
         await self.rejoin(handle)
 
     async def pause(self, handle: Handle) -> None:
@@ -403,6 +412,12 @@ class Client:
         for checkpoint in self.checkpoints:
             with contextlib.suppress(OutOfTimeError):
                 await self.insist("delete_checkpoint", {"checkpoint_id": checkpoint}, self._key())
+
+    async def forget_all(self) -> None:
+        """Delete every checkpoint that there still is, such as those that the server took by itself."""
+        answer = await self.insist("checkpoints", {"limit": 1000})
+        for each in document_of(answer).get("checkpoints", []):
+            await self.insist("delete_checkpoint", {"checkpoint_id": each["checkpoint_id"]}, self._key())
 
     async def leave(self) -> None:
         for wire in self._wires:
