@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+_SAME_S = 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -51,5 +52,6 @@ class Deadline:
         return self.unix_s - time.time()
 
     def shown(self) -> float:
-        """As Unix time, by the wall clock as it is now."""
-        return time.time() + self.left_s()
+        """As Unix time, by the wall clock as it is now; always the same while nobody has set that."""
+        now = time.time() + self.left_s()
+        return self.unix_s if abs(now - self.unix_s) < _SAME_S else now

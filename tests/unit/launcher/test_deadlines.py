@@ -18,6 +18,11 @@ def test_a_step_of_the_wall_clock_ends_nothing_early_or_late(step_s: float, monk
     assert deadline.shown() == pytest.approx(stepped + 100, abs=1)
 
 
+def test_what_is_shown_does_not_waver() -> None:
+    deadline = Deadline.after(100.0)
+    assert {deadline.shown() for _ in range(100)} == {deadline.unix_s}
+
+
 def test_the_wall_clock_counts_for_what_outlived_a_boot() -> None:
     other = Deadline(time.time() + 50, "another-boot", 1.0)
     assert 49 < other.left_s() <= 50
