@@ -348,7 +348,7 @@ class Calls:
         raise NotFound(f"episode {episode_id} has no generation {generation or row.generation} that began")
 
     async def trajectories(self, wanted: ListTrajectories) -> AsyncGenerator[bytes, None]:
-        """An export's bytes, made as they are taken. Raises: InvalidRequest, NotSupported; then JournalError."""
+        """An export's bytes, made as they are taken. Raises: NotSupported; then JournalError."""
         self.may(Scope.READ)
         owner = None if self._who.sees_all else self._who.tenant.name
         selection = Selection(self._journal, owner, wanted)

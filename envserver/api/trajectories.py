@@ -110,7 +110,7 @@ class TrajectoryRoutes:
         min_reward: Number = None,
         graded: bool | None = None,
         trainable: bool | None = None,
-        cursor: Annotated[str | None, Query(max_length=64)] = None,
+        cursor: Annotated[str | None, Query(pattern=models.TRAJECTORY_CURSOR)] = None,
         limit: Annotated[int, Query(ge=1, le=1_000_000)] = 1_000_000,
     ) -> Response:
         wanted = models.ListTrajectories(

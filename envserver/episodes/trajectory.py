@@ -21,7 +21,7 @@ from envserver.episodes.history import ancestry, steps_of
 from envserver.episodes.journal.journal import Journal
 from envserver.episodes.journal.rows import CheckpointRow, EpisodeRow, GenerationRow, StepRow
 from envserver.episodes.journal.store import Reads
-from envserver.episodes.journal.tables import CHECKPOINTS
+from envserver.episodes.journal.tables import CHECKPOINTS, EPISODES
 from envserver.episodes.saved import checkpoint_info
 from envserver_sdk.models import MAX_INTEGER, EpisodeState, GradeResult, Lineage
 
@@ -120,7 +120,7 @@ def is_trainable(step: StepRow) -> bool:
 
 
 async def read_record(journal: Journal, episode: EpisodeRow, generation: int | None = None) -> Record | None:
-    """The record of a generation, the current one unless told otherwise; None where that never began.
+    """The record of a generation, the current one unless told otherwise; None where that never began, or was removed.
 
     Steps that finish after `episode` was read are left out. Raises: JournalError.
     """
@@ -134,6 +134,8 @@ def _read(reads: Reads, episode: EpisodeRow, generation: int) -> Record | None:
         return None
     last = episode.step_index if generation == episode.generation else MAX_INTEGER
     steps = steps_of(reads, worlds, last)
+    if reads.row(EPISODES, episode.episode_id) is None:
+        return None  # a sweep is removing it: its row goes first, and its steps were perhaps no longer all there
     key = {"episode_id =": episode.episode_id, "generation =": generation}
     return Record(episode, worlds, steps, reads.select(CHECKPOINTS, key, None, None, "deleted_at IS NULL"))
 

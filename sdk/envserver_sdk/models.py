@@ -208,6 +208,10 @@ class ListCheckpoints(RequestModel):
     limit: PageSize = 100
 
 
+TRAJECTORY_CURSOR = r"^[0-9]{1,18}\.[0-9]{1,18}$"
+"""An episode's place in the order of making, and a generation."""
+
+
 class GetTrajectory(RequestModel):
     """Of which generation; left out, the current one."""
 
@@ -235,7 +239,7 @@ class ListTrajectories(RequestModel):
     graded: bool | None = None
     trainable: bool | None = None
     """True: only those whose every step and grade may be learnt from."""
-    cursor: str | None = Field(default=None, max_length=64)
+    cursor: str | None = Field(default=None, pattern=TRAJECTORY_CURSOR)
     """`Trajectory.cursor` of the last one that is known."""
     limit: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] = 1_000_000
 

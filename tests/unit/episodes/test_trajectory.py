@@ -255,6 +255,25 @@ async def test_what_retention_has_removed_is_said(make_manager: MakeManager) -> 
     assert [each.episode_id for each in found.lineage] == [root.episode_id], "where they were taken is still known"
 
 
+async def test_one_that_is_removed_meanwhile_is_not_there_by_halves(
+    make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = make_manager()
+    episode = await begin(manager)
+    await step(episode)
+    await episode.close("deleted")
+    row = await manager.services.journal.episode(episode.episode_id)
+    steps = Reads.steps
+
+    def removed(self: Reads, *which: Any) -> Any:
+        self.connection.execute("DELETE FROM episodes WHERE episode_id = ?", (episode.episode_id,))
+        return steps(self, *which)
+
+    monkeypatch.setattr(Reads, "steps", removed)
+    assert row is not None
+    assert await read_record(manager.services.journal, row) is None
+
+
 async def test_it_outlives_the_server_that_wrote_it(tmp_path: Path, gates: Gates) -> None:
     lives = Lives(tmp_path / "journal")
     episode = await begin(await lives.boot())
