@@ -163,7 +163,7 @@ class Operation:
         return self.maker.create(self._request)
 
     def checkpoint_of(self, sandbox: SandboxRecord) -> Callable[[], object]:
-        record = self.checkpoints.create(sandbox.sandbox_id, "process", {})
+        record = self.checkpoints.create(sandbox.sandbox_id, "process", {}, lambda: None)
         return lambda: self.store.delete(record.checkpoint_id)
 
     def of_another(self, work: Callable[[SandboxRecord], Callable[[], object]]) -> Callable[[], object]:
@@ -289,7 +289,7 @@ def main(way: str, what: str) -> dict[str, Any]:
         if what == "wake":
             operation.hibernation.hibernate(sandbox.sandbox_id)
             return attack(maker, lambda: operation.waking_of(sandbox))
-        checkpoint = operation.checkpoints.create(sandbox.sandbox_id, "process", {})
+        checkpoint = operation.checkpoints.create(sandbox.sandbox_id, "process", {}, lambda: None)
         try:
             return attack(maker, lambda: operation.restore_of(checkpoint.checkpoint_id))
         finally:
