@@ -49,7 +49,9 @@ class Portal:
                 yield item
         finally:
             close = getattr(items, "aclose", None)
-            if close is not None and not self._closed:
+            if close is not None and self.inside():  # where the garbage collector happened to come by
+                asyncio.ensure_future(close())  # noqa: RUF006  # nobody waits for it
+            elif close is not None and not self._closed:
                 self.run(close())
 
     @property

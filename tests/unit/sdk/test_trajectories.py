@@ -79,6 +79,11 @@ async def test_the_synchronous_client_iterates_too(server: RunningServer, tmp_pa
             assert client.export(tmp_path / "out.jsonl") == (tmp_path / "out.jsonl").stat().st_size
             iterating = client.trajectories()
             next(iterating)
+            left = client.trajectories()
+            next(left)
+            assert client._portal._loop is not None
+            client._portal._loop.call_soon_threadsafe(left.close)  # type: ignore[attr-defined]
+            assert client.health().status == "ok", "the portal's own thread does not wait for itself"
         iterating.close()  # type: ignore[attr-defined]
         with pytest.raises(ConnectionFailed):
             list(client.trajectories())
