@@ -28,6 +28,10 @@ _ERRORS: dict[str, type[SandboxError]] = {
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+class LauncherAwayError(RuntimeUnavailableError):
+    """It did not answer, so that nobody knows what it has done: killed, perhaps, and started again."""
+
+
 class Launcher:
     """Belongs to one event loop."""
 
@@ -54,7 +58,7 @@ class Launcher:
             except (OSError, asyncio.IncompleteReadError, ValueError, TimeoutError) as error:
                 connection[1].transport.abort()
                 reason = str(error) or type(error).__name__
-                raise RuntimeUnavailableError(f"the launcher failed on {op!r}: {reason}") from error
+                raise LauncherAwayError(f"the launcher failed on {op!r}: {reason}") from error
             except BaseException:
                 connection[1].transport.abort()
                 raise
@@ -73,7 +77,7 @@ class Launcher:
         try:
             return await asyncio.open_unix_connection(self._path)
         except OSError as error:
-            raise RuntimeUnavailableError(f"the launcher cannot be reached at {self._path}: {error}") from error
+            raise LauncherAwayError(f"the launcher cannot be reached at {self._path}: {error}") from error
 
     @staticmethod
     async def _converse(

@@ -32,11 +32,14 @@ from envserver.runtimes.base import (
     Usage,
 )
 from envserver.runtimes.guest_sandbox import GuestSandbox
-from envserver.runtimes.launcher import Launcher
+from envserver.runtimes.launcher import Launcher, LauncherAwayError
 
 _DIAL_TIMEOUT_S = 10.0
 _LAUNCHER_S = 120.0
 """How long a launcher that was killed is waited for, to see what it left."""
+_AGAIN_S = 15.0
+"""The same, by whoever waits for an answer."""
+_POLL_S = 0.1
 _CALL = "call"
 """The label by which a sandbox is found whose making was not answered; it tells nobody else anything."""
 _SAVES_AT_ONCE = 4
@@ -152,7 +155,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
             labelled = {**request, "labels": {**request["labels"], _CALL: call}}
             try:
                 made = await self._launcher.call(op, **labelled)
-            except RuntimeUnavailableError:
+            except LauncherAwayError:
                 self._later(self._end_untold(call))
                 raise
             if op == "create":
@@ -176,14 +179,14 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
             if checkpoint["labels"] == labels:
                 await self.delete_checkpoint(checkpoint["checkpoint_id"])
 
-    async def _once_there(self, op: str, member: str) -> builtins.list[dict[str, Any]]:
+    async def _once_there(self, op: str, member: str, timeout_s: float = _LAUNCHER_S) -> builtins.list[dict[str, Any]]:
         """What a launcher lists, as soon as there is one; nothing when none comes."""
-        deadline = asyncio.get_running_loop().time() + _LAUNCHER_S
+        deadline = asyncio.get_running_loop().time() + timeout_s
         while asyncio.get_running_loop().time() < deadline:
             with contextlib.suppress(RuntimeUnavailableError):
                 listed: builtins.list[dict[str, Any]] = (await self._launcher.call(op, runtime=self.name))[member]
                 return listed
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_POLL_S)
         return []
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -272,7 +275,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         box = _own(sandbox)
         box._hold(paused=True)
         try:
-            await self._claims.call("pause", sandbox_id=sandbox.sandbox_id)
+            await self._repeated("pause", sandbox.sandbox_id)
         except BaseException:
             box._hold(paused=False)
             raise
@@ -280,8 +283,25 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
     async def resume(self, sandbox: Sandbox) -> None:
         self._declared(Capability.PAUSE)
         box = _own(sandbox)
-        await self._claims.call("resume", sandbox_id=sandbox.sandbox_id)
+        await self._repeated("resume", sandbox.sandbox_id)
         box._hold(paused=False)
+
+    async def _repeated(self, op: str, sandbox_id: str) -> None:
+        """What may be asked for twice, again while a launcher takes the place of one that was killed under it."""
+        give_up_at = asyncio.get_running_loop().time() + _AGAIN_S
+        while True:
+            try:
+                await self._claims.call(op, sandbox_id=sandbox_id)
+                return
+            except LauncherAwayError:
+                if asyncio.get_running_loop().time() > give_up_at:
+                    raise
+            await asyncio.sleep(_POLL_S)
+
+    async def _is_hibernated(self, sandbox_id: str) -> bool:
+        """What the next launcher says of one that was going to disk when the last one was killed."""
+        listed = await self._once_there("list", "sandboxes", _AGAIN_S)
+        return any(each["sandbox_id"] == sandbox_id and each["state"] == "hibernated" for each in listed)
 
     # --- checkpoints ----------------------------------------------------------------------------
 
@@ -291,7 +311,11 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
 
         async def hibernate() -> None:
             async with self._saving, box.parted():
-                await self._saves.call("hibernate", sandbox_id=box.sandbox_id)
+                try:
+                    await self._saves.call("hibernate", sandbox_id=box.sandbox_id)
+                except LauncherAwayError:
+                    if not await self._is_hibernated(box.sandbox_id):
+                        raise
                 await box.detach()
 
         async def discard(_: None) -> None:
@@ -313,7 +337,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         async def save(taken: asyncio.Event) -> SandboxCheckpoint:
             try:
                 return _checkpoint(await self._saves.call("checkpoint", on_ahead=lambda _: taken.set(), **request))
-            except RuntimeUnavailableError:
+            except LauncherAwayError:
                 if labels:
                     self._later(self._delete_untold(dict(labels)))
                 raise
