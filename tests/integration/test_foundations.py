@@ -108,3 +108,19 @@ async def test_a_checkpoint_outlives_the_sandbox_that_it_was_taken_of(runtime: C
         assert await _say(restored.attach_session("s"), "reply=$x") == "7"
     finally:
         await restored.destroy()
+
+
+async def test_a_pause_longer_than_any_time_limit_is_not_taken_for_death(
+    runtime: CrunRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envserver.runtimes.guest_sandbox._MARGIN_S", 1.0)
+    box = await _open(runtime, spec())
+    try:
+        await runtime.pause(box)
+        running = asyncio.ensure_future(box.run(Command(["true"]), timeout_s=1.0, grace_s=0.0))
+        done, _ = await asyncio.wait([running], timeout=3.0)
+        assert not done
+        await runtime.resume(box)
+        assert (await running).exit_code == 0
+    finally:
+        await box.destroy()
