@@ -129,8 +129,13 @@ class Ending(Between):
             self._hold.release()
         log.info("episode_closed", episode_id=self.episode_id, generation=self.generation, reason=self.reason)
         self._services.metrics.closed.labels(self.reason).inc()
+        self._services.spawn(self._forget_saved())
         self._on_closed(self)
         self.on_ended(self)
+
+    async def _forget_saved(self) -> None:
+        with contextlib.suppress(InfraError):  # the next server's start finds them
+            await self._autosaver.forget(self.episode_id)
 
     async def _close_again(self) -> None:
         """Nobody else may: a lease ends once, and who was told that a create failed has no id to close."""

@@ -8,6 +8,7 @@ everything that may have run, and nobody was told what it does not know. What ha
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import asdict
 from typing import Any
 
@@ -69,10 +70,15 @@ def _clock(lease: Lease) -> bytes:
 class Ledger:
     """One episode's hand in the journal. All methods raise InfraError when it cannot be written."""
 
-    def __init__(self, journal: Journal, plan: Plan, lease: Lease) -> None:
+    def __init__(self, journal: Journal, plan: Plan, lease: Lease, memory_bytes: int) -> None:
+        """A journal in memory keeps so many bytes of the episode's steps; one on disk has bounds of its own."""
         self._journal = journal
+        self._memory_bytes = memory_bytes
+        self._sizes: deque[tuple[int, int, int]] = deque()
+        """Of the steps that a journal in memory holds: generation, index, bytes."""
         self._plan = plan
         self._lease = lease
+        self._held_bytes = 0
         self._snapshot = b""
         self._id = plan.episode_id
 
@@ -129,6 +135,20 @@ class Ledger:
             changes=changes,
             durable="grade" in changes,
         )
+        await self._stay_within_memory(record, len(body))
+
+    async def _stay_within_memory(self, record: StepRecord, size_bytes: int) -> None:
+        """The newest step always stays."""
+        if self._journal.journal_id:
+            return
+        self._sizes.append((record.generation, record.index, size_bytes))
+        self._held_bytes += size_bytes
+        if self._held_bytes <= self._memory_bytes:
+            return
+        while len(self._sizes) > 1 and self._held_bytes > self._memory_bytes:
+            self._held_bytes -= self._sizes.popleft()[2]
+        generation, index, _ = self._sizes[0]
+        await self._journal.drop_steps(self._id, generation, index)
 
     async def forget(self, record: StepRecord) -> None:
         """An intent that never began."""

@@ -38,6 +38,7 @@ from envserver.episodes.plan import PURPOSE_GRADING, Plan
 from envserver.episodes.pool import PURPOSE_POOL
 from envserver.episodes.records import StepRecord
 from envserver.episodes.saved import How, Origin, Saved, checkpoint_info
+from envserver.episodes.saving import delete_checkpoint
 from envserver.episodes.stepping import Attempt
 from envserver.episodes.world import Stage, World, resume_environment
 from envserver.logs import get_logger
@@ -99,7 +100,7 @@ class Recoverer:
         failpoints.hit("server.recovery.regrouped")
         await self._answer_calls(recovered, rows)
         await self._clear_sandboxes({row.sandbox_id for row in rows if row.sandbox_id}, found)
-        await self._clear_checkpoints()
+        await self._clear_checkpoints({row.episode_id for row in rows})
 
     async def _remember_closed(self) -> None:
         """Damage in what is over is no reason not to go on with what is not."""
@@ -352,11 +353,19 @@ class Recoverer:
         except NotFound:
             return Limits()
 
-    async def _clear_checkpoints(self) -> None:
-        """Of this journal, which does not know them: their taking was cut short, or their deletion was."""
+    async def _clear_checkpoints(self, open_episodes: set[str]) -> None:
+        """Of this journal, which does not know them: their taking was cut short, or their deletion was.
+
+        And those that were taken by themselves of episodes that have ended since.
+        """
         if not self._journal.journal_id:
             return
-        known = {row.runtime_id for row in await self._journal.checkpoints()}
+        known = set()
+        for row in await self._journal.checkpoints():
+            if row.automatic and row.episode_id not in open_episodes:
+                await delete_checkpoint(self._services, row)
+            else:
+                known.add(row.runtime_id)
         for stored in await self._runtime.checkpoints():
             if stored.labels.get("journal") == self._journal.journal_id and stored.checkpoint_id not in known:
                 await self._services.forget_checkpoint(stored.checkpoint_id)

@@ -209,6 +209,13 @@ class AutoSaver:
         for row in automatic[: -self._rule.keep]:
             await delete_checkpoint(self._services, row)
 
+    async def forget(self, episode_id: str) -> None:
+        """Its end: what was saved by itself served its recovery alone. Raises: InfraError."""
+        if self._rule is not None:
+            for row in await written(self._services.journal.checkpoints(episode_id=episode_id)):
+                if row.automatic:
+                    await delete_checkpoint(self._services, row)
+
     async def last_saved(self, episode_id: str) -> Saved | None:
         """What a lost world is begun again from; None where that is not wanted or there is nothing."""
         if self._plan.policies.recovery is not Recovery.RESTORE:

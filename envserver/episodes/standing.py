@@ -79,7 +79,7 @@ class Standing(Entry):
         self._on_closed = on_closed
         self._hold = hold
         self._charged_cpu_s = 0.0
-        self._ledger = Ledger(services.journal, plan, self.lease)
+        self._ledger = Ledger(services.journal, plan, self.lease, services.config.record_bytes)
         self._sleep = Sleep(services, plan, self.lease)
         self._autosaver = AutoSaver(services, plan)
         self._records = Records(services.config.record_bytes)

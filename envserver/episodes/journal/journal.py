@@ -119,6 +119,10 @@ class Journal:
         """Take back an intent that never began; one that has a result stays, and what is not there is no error."""
         await self._write(lambda writes: writes.forget_step(row_key))
 
+    async def drop_steps(self, episode_id: str, generation: int, before: int) -> None:
+        """Forget the steps of earlier generations, and this one's with a smaller index."""
+        await self._write(lambda writes: writes.drop_steps(episode_id, generation, before))
+
     async def add_checkpoint(self, row: CheckpointRow) -> None:
         """Durable. Raises: JournalConflictError."""
         await self._write(lambda writes: writes.add_checkpoint(row), durable=True)

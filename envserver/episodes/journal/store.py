@@ -74,6 +74,12 @@ class Writes:
     def forget_step(self, key: StepKey) -> None:
         self.connection.execute(f"DELETE FROM steps WHERE {STEPS.where_key} AND result IS NULL", key)
 
+    def drop_steps(self, episode_id: str, generation: int, before: int) -> None:
+        self.connection.execute(
+            "DELETE FROM steps WHERE episode_id = ? AND (generation < ? OR (generation = ? AND step_index < ?))",
+            (episode_id, generation, generation, before),
+        )
+
     def add_checkpoint(self, row: CheckpointRow) -> None:
         self._insert(CHECKPOINTS, row)
 

@@ -324,3 +324,21 @@ async def test_a_group_whose_beginning_was_cut_short_leaves_nothing(lives: Lives
     assert not lives.runtime.sandboxes
     assert not lives.manager.episodes()
     assert not lives.runtime.stored
+
+
+async def test_what_was_saved_by_itself_ends_with_its_episode(lives: Lives) -> None:
+    kept = await begin(lives.manager, checkpoints=AutoCheckpoints(every_steps=1))
+    closed = await begin(lives.manager, checkpoints=AutoCheckpoints(every_steps=1))
+    for episode in (kept, closed):
+        await step(episode, SET)
+        await until(lambda episode=episode: not episode.work())  # type: ignore[misc]
+    by_hand = await closed.checkpoint(Wish())
+    await lives.manager.close(closed.episode_id)
+    await until(lambda: len(lives.runtime.stored) == 2)
+    rows = await lives.manager.services.journal.checkpoints()
+    assert {row.episode_id for row in rows if row.automatic} == {kept.episode_id}
+    assert by_hand.checkpoint_id in {row.checkpoint_id for row in rows}
+    await lives.kill()
+    assert len(lives.runtime.stored) == 2
+    await lives.boot()
+    assert len(lives.runtime.stored) == 2

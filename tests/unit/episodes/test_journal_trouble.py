@@ -18,6 +18,7 @@ from envserver_sdk.errors import InfraError
 from envserver_sdk.models import EpisodeState
 from tests.unit.episodes.helpers import begin, request, step, until
 from tests.unit.episodes.lives import Lives
+from tests.unit.fixtures import MakeManager
 from tests.unit.scripted import Gates
 
 GET = {"type": "get"}
@@ -166,3 +167,16 @@ async def test_a_close_that_cannot_be_written_is_written_once_it_can_be_and_nobo
     await lives.reboot()
     entry = lives.manager.entry(episode.episode_id)
     assert (entry.info().state, entry.info().reason) == (EpisodeState.CLOSED, "idle")
+
+
+async def test_a_journal_in_memory_keeps_so_many_bytes_of_an_episodes_steps(make_manager: MakeManager) -> None:
+    manager = make_manager(record_bytes=5000)
+    episode = await begin(manager)
+    for _ in range(4):
+        await step(episode, {"type": "large", "size": 2000})
+    journal = manager.services.journal
+    assert [row.step_index for row in await journal.steps(episode.episode_id, 1)] == [3, 4]
+    await manager.reset(episode.episode_id, 1, {})
+    await step(episode, {"type": "large", "size": 9000})
+    assert await journal.steps(episode.episode_id, 1) == []
+    assert [row.step_index for row in await journal.steps(episode.episode_id, 2)] == [1]

@@ -414,8 +414,9 @@ def _settings(examples: int) -> settings:
     )
 
 
+@pytest.mark.timeout(300)
 def test_lasting_episodes_in_any_order() -> None:
-    run_state_machine_as_test(LastingEpisodes, settings=_settings(60))
+    run_state_machine_as_test(LastingEpisodes, settings=_settings(40))
 
 
 @pytest.mark.full

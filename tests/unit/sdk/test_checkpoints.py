@@ -228,7 +228,6 @@ async def test_automatic_checkpoints_are_taken_and_the_oldest_go(client: AsyncCl
     assert [(info.step_index, info.automatic, info.kind) for info in kept] == [(3, True, "replay"), (4, True, "replay")]
 
 
-@pytest.mark.xfail(strict=True, reason="automatic checkpoints of a closed episode stay until somebody deletes them")
 async def test_automatic_checkpoints_end_with_their_episode(client: AsyncClient) -> None:
     episode = await client.create("scripted", task="a", checkpoints={"every_steps": 1, "kind": "replay"})
     await put(episode, 1)
