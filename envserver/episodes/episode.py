@@ -168,6 +168,11 @@ class Episode(Ending):
             self._autosaver.begin(self.step_index)
             self._rest_a_while()
 
+    async def note_time(self) -> None:
+        """That its time goes on, or stands still, which is not what the earlier server wrote."""
+        with contextlib.suppress(Problem):  # then the next server is as generous once more
+            await self._ledger.note()
+
     def begin_anew(self) -> asyncio.Task[bytes]:
         """What an earlier server had begun and not finished: the same generation once more."""
         assert self.origin is not None

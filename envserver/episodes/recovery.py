@@ -215,6 +215,7 @@ class Recoverer:
         failpoints.hit("server.recovery.adopted")
         episode.take_world(world, ticket, left.row)
         self._resume(episode, left)
+        await episode.note_time()
         if state is EpisodeState.PAUSED and world.stage is not None:
             with contextlib.suppress(Problem):  # it runs, then
                 await episode.rest(state)
