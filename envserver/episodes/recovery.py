@@ -332,7 +332,7 @@ class Recoverer:
 
     async def _clear_sandboxes(self, known: set[str], found: Mapping[str, SandboxInfo]) -> None:
         for sandbox_id, info in found.items():
-            if sandbox_id in known:
+            if sandbox_id in known and info.state is not SandboxState.ENDED:
                 continue
             owner, purpose = info.labels.get("journal", ""), info.labels.get("purpose")
             if owner != self._journal.journal_id and owner:

@@ -133,6 +133,16 @@ async def test_an_agent_that_does_not_answer_while_the_launcher_does_is_gone(liv
     assert not lives.runtime.sandboxes
 
 
+async def test_what_is_left_of_a_sandbox_that_ended_before_is_removed(lives: Lives) -> None:
+    episode = await begin(lives.manager)
+    (sandbox,) = lives.runtime.sandboxes.values()
+    await lives.kill()
+    sandbox.dead, sandbox.state = True, SandboxState.ENDED
+    await lives.boot()
+    assert lives.episode(episode.episode_id).state is EpisodeState.LOST
+    assert not lives.runtime.sandboxes
+
+
 async def test_a_guest_that_has_run_what_the_journal_does_not_know_of_is_not_believed(lives: Lives) -> None:
     episode = await begin(lives.manager)
     await step(episode, SET)
