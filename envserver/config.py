@@ -142,6 +142,8 @@ class ServerConfig(BaseSettings):
     """Closed episodes and deleted checkpoints are forgotten after so long."""
     journal_episodes: int = Field(default=200_000, ge=1)
     """Closed episodes that are kept at most."""
+    checkpoint_age_s: float = Field(default=7 * 24 * 3600.0, gt=0)
+    """Checkpoints are deleted so long after they were taken."""
     journal_sweep_s: float = Field(default=60.0, gt=0)
     """How often what is past those bounds is removed."""
     record_bytes: int = 16 * MIB

@@ -40,10 +40,12 @@ from envserver.episodes.journal.errors import JournalError
 from envserver.episodes.journal.journal import Journal
 from envserver.episodes.journal.settings import JournalSettings
 from envserver.episodes.manager import EpisodeManager
+from envserver.episodes.saving import delete_old_checkpoints
 from envserver.episodes.services import Services
 from envserver.grading.base import Grader
 from envserver.logs import configure_logging, get_logger
 from envserver.runtimes.base import Runtime
+from envserver_sdk.errors import Problem
 
 log = get_logger(__name__)
 
@@ -200,8 +202,9 @@ class RunningServer:
         while True:
             await asyncio.sleep(self.config.journal_sweep_s)
             try:
+                await delete_old_checkpoints(self.services)
                 await self.journal.sweep(clock.wall())
-            except JournalError as error:
+            except (JournalError, Problem) as error:
                 log.warning("journal_not_swept", error=str(error)[:300])
 
 

@@ -32,6 +32,8 @@ class Quotas(BaseModel):
     """CPU seconds of its sandboxes."""
     disk_bytes: int | None = Field(default=None, ge=0)
     """Sum of its episodes' disk limits."""
+    max_checkpoints: int | None = Field(default=None, ge=0)
+    """Checkpoints that are kept, automatic ones with them."""
 
 
 class Bucket:
@@ -129,6 +131,12 @@ class Tenant:
                 detail = f"{self._starts.capacity:g} creates and resets a minute are used up"
                 raise self._exceeded("starts_per_minute", detail, wait_s)
             self._starts.take(1.0)
+
+    def save(self, kept: int) -> None:
+        """Check one more checkpoint beside those that are kept. Raises: QuotaExceeded."""
+        most = self.quotas.max_checkpoints
+        if most is not None and kept >= most:
+            raise self._exceeded("max_checkpoints", f"{kept} of {most} checkpoints are kept; delete some")
 
     def refund_start(self) -> None:
         if self._starts is not None:

@@ -137,7 +137,7 @@ _PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "pause": _BETWEEN_STEPS,
     "resume": _BETWEEN_STEPS,
     "hibernate": _BETWEEN_STEPS,
-    "checkpoint": (*_BETWEEN_STEPS, *_WITH_BODY),
+    "checkpoint": (*_BETWEEN_STEPS, *_WITH_BODY, "quota_exceeded"),
     "restore": (*_ON_EPISODE, *_WITH_BODY, *_TO_BEGIN, "episode_not_live"),
     "checkpoints": _ON_CHECKPOINT,
     "get_checkpoint": _ON_CHECKPOINT,

@@ -101,6 +101,7 @@ def tenant(
     starts_per_minute: Annotated[float | None, typer.Option(min=0)] = None,
     cpu_s_per_hour: Annotated[float | None, typer.Option(min=0)] = None,
     disk_bytes: Count = None,
+    max_checkpoints: Count = None,
     as_json: AsJson = False,
 ) -> None:
     """Set all quotas of a tenant; what is left out has no limit."""
@@ -114,7 +115,7 @@ def tenant(
     try:
         quotas = Quotas(
             max_episodes=max_episodes, starts_per_minute=starts_per_minute, cpu_s_per_hour=cpu_s_per_hour,
-            disk_bytes=disk_bytes,
+            disk_bytes=disk_bytes, max_checkpoints=max_checkpoints,
         )  # fmt: skip
         with locked_keys(file) as content:
             write_keys(file, KeysFile(keys=content.keys, tenants={**content.tenants, name: quotas}))

@@ -116,7 +116,7 @@ class Forks:
         bodies = await self._begin_each([first], origin, write)
         if not rest:
             return bodies, None
-        row = await first.checkpoint(Wish())
+        row = await first.checkpoint(Wish(fleeting=True))
         kind = CheckpointKind(row.kind)
         alike = origin if kind is CheckpointKind.REPLAY else Origin.of(How.FORK, Saved.of(row))
         try:

@@ -64,6 +64,8 @@ class Wish:
     kind: CheckpointKind | None = None
     label: str | None = None
     automatic: bool = False
+    fleeting: bool = False
+    """It is gone before anybody could count it."""
     call_key: str | None = None
 
 
@@ -78,8 +80,10 @@ class Saver:
     async def save(self, moment: Moment, wish: Wish) -> CheckpointRow:
         """Calls `moment.moved_on` once the episode may go on.
 
-        Raises: NotSupported, CheckpointFailed, Overloaded, EpisodeLost, InfraError.
+        Raises: QuotaExceeded, NotSupported, CheckpointFailed, Overloaded, EpisodeLost, InfraError.
         """
+        if not wish.fleeting:
+            await self._count()
         if wish.kind is not None:
             return await self._save(moment, wish, wish.kind)
         for kind in self._kinds():
@@ -90,6 +94,13 @@ class Saver:
                 if kind is CheckpointKind.REPLAY:
                     raise
         raise AssertionError("unreachable")
+
+    async def _count(self) -> None:
+        tenant = self._services.tenants.get(self._plan.owner)
+        most = tenant.quotas.max_checkpoints
+        if most is not None:
+            kept = await written(self._services.journal.checkpoints(owner=self._plan.owner, limit=most + 1))
+            tenant.save(len(kept))
 
     def _kinds(self) -> Sequence[CheckpointKind]:
         able = self._services.runtime.capabilities
@@ -222,6 +233,15 @@ class AutoSaver:
             return None
         rows = await written(self._services.journal.checkpoints(episode_id=episode_id))
         return Saved.of(rows[-1]) if rows else None
+
+
+async def delete_old_checkpoints(services: Services) -> None:
+    """Those past `checkpoint_age_s`. Raises: InfraError."""
+    horizon = clock.wall() - services.config.checkpoint_age_s
+    for row in await written(services.journal.checkpoints()):
+        if row.created_at < horizon:
+            log.info("checkpoint_expired", checkpoint_id=row.checkpoint_id, episode_id=row.episode_id)
+            await delete_checkpoint(services, row)
 
 
 async def delete_checkpoint(services: Services, row: CheckpointRow) -> None:

@@ -13,7 +13,7 @@ import pytest
 from envserver.episodes.episode import Episode
 from envserver.episodes.journal.rows import CheckpointRow
 from envserver.episodes.saved import Saved
-from envserver.episodes.saving import Wish, delete_checkpoint
+from envserver.episodes.saving import Wish, delete_checkpoint, delete_old_checkpoints
 from envserver.runtimes.base import (
     Capability,
     CapacityError,
@@ -342,3 +342,28 @@ async def test_what_was_saved_by_itself_ends_with_its_episode(lives: Lives) -> N
     assert len(lives.runtime.stored) == 2
     await lives.boot()
     assert len(lives.runtime.stored) == 2
+
+
+async def test_a_tenants_checkpoints_are_bounded_and_old_ones_deleted(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from envserver import clock
+    from envserver.access.tenants import Quotas
+
+    services = lives.manager.services
+    services.tenants.set_quotas({"default": Quotas(max_checkpoints=2)})
+    episode = await begin(lives.manager)
+    first = await episode.checkpoint(Wish())
+    await episode.checkpoint(Wish())
+    with pytest.raises(QuotaExceeded):
+        await episode.checkpoint(Wish())
+    await group(lives, 2)
+    await delete_checkpoint(services, first)
+    last = await episode.checkpoint(Wish())
+    now = clock.wall()
+    monkeypatch.setattr(clock, "wall", lambda: now + services.config.checkpoint_age_s - 1)
+    await delete_old_checkpoints(services)
+    assert len(lives.runtime.stored) == 2
+    monkeypatch.setattr(clock, "wall", lambda: last.created_at + services.config.checkpoint_age_s - 0.0001)
+    await delete_old_checkpoints(services)
+    assert [made.labels["checkpoint"] for made in await lives.runtime.checkpoints()] == [last.checkpoint_id]
