@@ -30,6 +30,7 @@ from tests.chaos.faults import Injector, Plan, plan_of
 from tests.chaos.history import History
 from tests.chaos.left import read_journal
 from tests.chaos.proxy import ChaosProxy
+from tests.chaos.sdk_wire import SdkWire
 from tests.chaos.server import QUOTA_BYTES, ChaosNode, Server
 from tests.chaos.table import Report, render
 from tests.chaos.wire import HttpWire, WebSocketWire, Wire
@@ -131,8 +132,10 @@ async def _play(plan: Plan, node: ChaosNode, server: Server, history: History, n
 
 def _client(number: int, plan: Plan, server: Server, proxy: ChaosProxy, shared: Shared) -> Client:
     rng = random.Random(plan.seed * 1000 + number)
-    http, socket = HttpWire(proxy.url, server.api_key), WebSocketWire(proxy.url, server.api_key)
-    wires: list[Wire] = [http, socket] if rng.random() < 0.5 else [socket, http]
+    http = HttpWire(proxy.url, server.api_key)
+    socket: Wire = WebSocketWire(proxy.url, server.api_key)
+    sdk: Wire = SdkWire(proxy.url, server.api_key, http)
+    wires = rng.choice([[http, socket], [socket, http], [sdk, http]])
     return Client(number, rng, wires, http, shared, plan.favours, groups=plan.wants_groups)
 
 

@@ -279,15 +279,15 @@ def variables(facts: Facts) -> Iterator[str]:
         for step in steps:
             before, value = value, _value(value, [step], facts)
             live = result_of(step).get("observation", {}).get("session") == "live"
-            if live and None not in (before, value) and value not in (before, (before or 0) + 1):
+            if live and _shown(step, facts) is not None and before is not None and value != before + 1:
                 yield f"{name} step {step.index}: the variable was {before} and is {value}"
 
 
 def _value(value: int | None, steps: list[Kept], facts: Facts) -> int | None:
     for step in steps:
-        shown = result_of(step).get("observation", {}).get("result")
-        if facts.kinds.get(token_of(step)) == "python" and outcome_of(step) == "ok" and shown is not None:
-            value = int(shown)
+        shown = _shown(step, facts)
+        if shown is not None:
+            value = shown
         elif outcome_of(step) != "ok" and outcome_of(step) != "format_error":
             value = None  # what a limit stopped may have taken the session with it
     return value
@@ -299,6 +299,13 @@ def files(facts: Facts) -> Iterator[str]:
         wrong = call.op == "read_file" and call.token and call.status == 200 and call.body != call.token
         if wrong and call.target not in facts.killed:
             yield f"{call.target}: put {call.token[:40]}, got {call.body[:40]}"
+
+
+def _shown(step: Kept, facts: Facts) -> int | None:
+    """What a step that counts has counted."""
+    shown = result_of(step).get("observation", {}).get("result")
+    counts = facts.kinds.get(token_of(step)) == "python" and outcome_of(step) == "ok"
+    return int(shown) if counts and shown is not None else None
 
 
 # Ends

@@ -420,7 +420,7 @@ class Client:
             await self.insist("delete_checkpoint", {"checkpoint_id": each["checkpoint_id"]}, self._key())
 
     async def leave(self) -> None:
-        for wire in self._wires:
+        for wire in {*self._wires, self._http}:
             await wire.close()
 
 
