@@ -84,7 +84,8 @@ class Ending(Between):
             await self._ledger.graded(self.state, result)
             failpoints.hit("server.grade.written")
         self.grade_result = result
-        await self._leave_world()
+        if not self._submitting:  # else the next server may have to judge it once more, until the step is written
+            await self._leave_world()
         log.info("episode_graded", episode_id=self.episode_id, generation=self.generation, reward=result.reward)
         self._services.audit.record(
             "graded", tenant=self.owner, episode_id=self.episode_id, generation=self.generation, reward=result.reward

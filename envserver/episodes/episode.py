@@ -308,7 +308,7 @@ class Episode(Ending):
         world.sandbox.settle_series(attempt.series)
         failpoints.hit("server.step.written")
         self._records.finish(record, body)
-        if done.world_over:
+        if done.world_over or done.submitted:
             await self._leave_world()
         self._after_step(recovery)
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from envserver import clock
 from envserver.episodes.adopting import ADOPT_TRIES
 from envserver.episodes.episode import Episode
+from envserver.episodes.idempotency import Name, Reply
+from envserver.episodes.journal.journal import Journal
 from envserver.episodes.records import StepRecord
 from envserver.runtimes.base import CheckpointKind, RuntimeUnavailableError, SandboxState
 from envserver_sdk.errors import EpisodeClosed, EpisodeLost, NotFound, ShuttingDown, StaleGeneration
@@ -235,6 +238,44 @@ async def test_a_grading_under_way_is_made_again_and_paid_once(lives: Lives, gat
     assert json.loads(await repeat(again, 1, submission)) == result
     assert (await again.grade()).reward == 1.0
     assert lives.grader.gradings == 2, "one that was cut off, one that counts"
+
+
+async def test_a_kill_between_a_verdict_and_its_step_costs_no_world(
+    lives: Lives, gates: Gates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episode = await begin(lives.manager)
+    submission, judged, real = {"type": "submit", "answer": "a"}, asyncio.Event(), Journal.finish_step
+
+    async def hold(*_: Any, **__: Any) -> None:
+        judged.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Journal, "finish_step", hold)
+    episode.step(request(1, submission))
+    await judged.wait()
+    await lives.kill()
+    monkeypatch.setattr(Journal, "finish_step", real)
+    await lives.boot()
+    after = lives.episode(episode.episode_id)
+    assert json.loads(await repeat(after, 1, submission))["reward"] == 1.0
+    await until(lambda: not lives.runtime.sandboxes)
+
+
+async def test_keys_are_known_to_the_next_server_whatever_the_wall_clock_says(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str | None] = []
+
+    async def make(key: str | None) -> Reply:
+        made.append(key)
+        return Reply(b"made")
+
+    name, now = Name("default", "reset ep_1", "key"), clock.wall()
+    assert await lives.manager.services.once("default").run(name, b"body", make) == Reply(b"made")
+    monkeypatch.setattr(clock, "wall", lambda: now + 24 * 3600)
+    await lives.reboot()
+    assert await lives.manager.services.once("default").run(name, b"body", make) == Reply(b"made")
+    assert len(made) == 1
 
 
 async def test_a_grade_asked_for_is_given_by_the_next_server(lives: Lives, gates: Gates) -> None:
