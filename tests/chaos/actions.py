@@ -41,6 +41,7 @@ ACTIONS: dict[str, Action] = {
     "python": Action(_python, _OK, 8),
     "long": Action(_bash(f"sleep 0.5; {_CHANCE}"), _OK, 3),
     "large": Action(_bash(f"head -c 60000 /dev/zero | tr '\\0' x; {_CHANCE}"), _OK, 2),
+    "chatty": Action(_bash(f"head -c 30000 /dev/zero | tr '\\0' y; {_CHANCE}"), _OK, 1),
     "late": Action(_bash("sleep 30"), frozenset({"policy_timeout"}), 1, timeout_s=0.3),
     "hungry": Action(_bash("python3 -c 'bytearray(1 << 30)'"), frozenset({"policy_oom"}), 1),
     "full": Action(

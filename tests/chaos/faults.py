@@ -18,6 +18,8 @@ UNREACHABLE: dict[str, str] = {}
 """Failpoints that a campaign cannot fire, each with the reason."""
 KINDS = ("kill_server", "kill_launcher", "stop_server", "kill_sandbox", "network", "fill_disk", "clock")
 DAY_S = 86400.0
+_SLOW = frozenset({"journal.checkpointed", "journal.sweep_slice", "launcher.claim.recorded"})
+"""They take longest to be reached, and so come first."""
 _FAVOURS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("delete_checkpoint", ("save", "forget")),
     ("checkpoint.forgotten", ("save", "forget")),
@@ -33,7 +35,9 @@ _FAVOURS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("close", ("close",)),
     ("destroy", ("close",)),
     ("replace", ("reset",)),
-    ("payload", ("step",)),
+    ("payload", ("step", "large")),
+    ("sweep", ("close",)),
+    ("journal.checkpointed", ("step", "chatty")),
 )
 
 
@@ -72,15 +76,17 @@ class Plan:
 def plan_of(seed: int, *, at_most: int = 64, points: int = 2, lasts_s: float = 11.0) -> Plan:
     """The plan of a seed: which failpoints follows from its number, so that a campaign walks through all of them."""
     rng = random.Random(seed)
-    names = [WALK[(points * seed + place) % len(WALK)] for place in range(points)]
+    names = sorted((WALK[(points * seed + place) % len(WALK)] for place in range(points)), key=_SLOW.__contains__)[::-1]
     clients = min(at_most, rng.choices([6, 8, 10, 12, 16, 24, 64], [3, 4, 4, 4, 3, 1, 1])[0])
     kinds = rng.sample(KINDS, rng.choice([1, 2, 2, 3]))
     if rng.random() < 0.5:
         kinds.insert(0, "kill_server")
+    if "journal.checkpointed" in names:
+        clients, kinds = 8, []  # it takes megabytes of steps
     return Plan(
         seed=seed,
         clients=clients,
-        operations=max(6, 160 // clients),
+        operations=max(8, 260 // clients),
         lasts_s=lasts_s,
         pool=4 if "launcher.claim.recorded" in names else rng.choice([0, 0, 4]),
         forgetful="journal.sweep_slice" in names,

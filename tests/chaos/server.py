@@ -33,6 +33,8 @@ QUOTA_BYTES = 1 << 40
 READY_S = 60.0
 _POLL_S = 0.02
 _DEFECTS = ("step_defect", "environment_defect", "task_failed", "Traceback (most recent call last)")
+_GONE = "the handler is closed"
+"""In the traceback of an answer to a client that was cut off while it was written."""
 _BEGINNING = ("queued", "starting")
 
 _STORED = """
@@ -338,7 +340,8 @@ class Server:
     def read_log(self, final: Final) -> None:
         """Lines that only a defect writes."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        final.defects += [line[:2000] for line in lines if any(defect in line for defect in _DEFECTS)]
+        told = [line for line in lines if any(defect in line for defect in _DEFECTS) and _GONE not in line]
+        final.defects += [line[-3000:] for line in told]
         final.defects += [f"the server: {line}" for line in self.unexpected]
 
     def set_clock(self, offset_s: float) -> None:

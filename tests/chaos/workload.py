@@ -205,7 +205,8 @@ class Client:
     # Steps
 
     async def step(self, handle: Handle) -> None:
-        kind = self._rng.choices(list(ACTIONS), [action.weight for action in ACTIONS.values()])[0]
+        weights = [action.weight * (30 if kind in self._favours else 1) for kind, action in ACTIONS.items()]
+        kind = self._rng.choices(list(ACTIONS), weights)[0]
         await self.take(handle, kind)
 
     async def take(self, handle: Handle, kind: str, *, twice: bool = False) -> None:
