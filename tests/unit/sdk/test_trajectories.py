@@ -154,10 +154,10 @@ async def test_a_lost_connection_is_gone_on_with_behind_the_last_whole_one(
         whole = await client.export(path)
         content = path.read_bytes()
         size = whole // 5
-        asked = cut(monkeypatch, 0, size + size // 2, 10, 2 * size + 5)
+        asked = cut(monkeypatch, 0, size + size // 2, 10, 2 * size + size // 2)
         assert await ids(client, limit=5) == every
         assert [query["limit"] for query in asked] == [5, 5, 4, 4, 2]
-        cut(monkeypatch, size // 2, 3 * size)
+        cut(monkeypatch, size // 2, 3 * size + size // 2)
         assert await client.export(path) == whole
         assert path.read_bytes() == content
 
