@@ -14,6 +14,7 @@ from tests.e2e.helpers import Gate, bash, python, sandbox_processes
 pytestmark = [pytest.mark.node, pytest.mark.timeout(180)]
 
 TASK = "HumanEval/0"
+FORKS = 16
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -81,7 +82,7 @@ async def test_forks_go_on_independently_with_all_that_was_live(lasting_server: 
         if restarted:
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
-        forks = await saved.fork(4)
+        forks = await saved.fork(FORKS)
         try:
             for number, fork in enumerate(forks):
                 assert fork.step_index == 2
@@ -99,3 +100,36 @@ async def test_forks_go_on_independently_with_all_that_was_live(lasting_server: 
         finally:
             await asyncio.gather(*(fork.close() for fork in forks))
             await saved.delete()
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_a_rollback_in_place_brings_back_what_was_live(lasting_server: ServerProcess) -> None:
+    server = lasting_server
+    async with AsyncClient(server.url) as client, client.create("code", task=TASK) as episode:
+        await episode.step(python(LIVE))
+        await episode.step(bash("X=41; f() { echo f $X; }; sleep 1000 & true"))
+        saved = await episode.checkpoint()
+        await episode.step(python("numbers[0] = 9; log.write('spoilt\n'); log.flush(); del numbers"))
+        await episode.step(bash("X=0; kill %1; rm -r /workspace/*"))
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        started = await episode.restore(saved)
+        assert (started.generation, started.step_index) == (2, 2)
+        assert (await episode.step(python("numbers[0], len(numbers) >> 20"))).observation["result"] == "(7, 100)"
+        lives = await episode.step(bash("f; kill -0 %1 && echo running"))
+        assert lives.observation["stdout"] == "f 41\nrunning\n"
+        assert await episode.read_file("/workspace/log") == b"begun\n"
+        await saved.delete()
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_a_group_begins_alike_and_goes_on_apart(lasting_server: ServerProcess) -> None:
+    server = lasting_server
+    async with AsyncClient(server.url) as client, client.group("code", task=TASK, n=8) as group:
+        assert group.kind == "process"
+        steps = [each.step(python(f"mine = {number}; mine")) for number, each in enumerate(group)]
+        assert [step.observation["result"] for step in await asyncio.gather(*steps)] == [str(n) for n in range(8)]
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        again = await asyncio.gather(*(each.step(python("mine")) for each in group))
+        assert [step.observation["result"] for step in again] == [str(n) for n in range(8)]
