@@ -33,9 +33,7 @@ def mortal(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 @pytest_asyncio.fixture
-async def client(
-    mortal: ServerProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncIterator[AsyncClient]:
+async def client(mortal: ServerProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[AsyncClient]:
     """A client whose every call to an episode comes to another server than the one before."""
     kills = 0
 
