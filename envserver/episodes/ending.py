@@ -148,6 +148,10 @@ class Ending(Between):
 
     async def suspend(self) -> None:
         """Let go of it as it is: its world lives on for the next server. Waiters get `shutting_down`."""
+        if self.state is EpisodeState.CLOSED:  # which could not be written down yet
+            with contextlib.suppress(InfraError):
+                await self.close(self.reason or "")
+            return
         self._suspended = True
         self.lease.stop()
         self._sleep.stay_awake()

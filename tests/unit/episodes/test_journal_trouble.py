@@ -180,3 +180,13 @@ async def test_a_journal_in_memory_keeps_so_many_bytes_of_an_episodes_steps(make
     await step(episode, {"type": "large", "size": 9000})
     assert await journal.steps(episode.episode_id, 1) == []
     assert [row.step_index for row in await journal.steps(episode.episode_id, 2)] == [1]
+
+
+async def test_a_close_that_could_not_be_written_is_when_the_server_stops(lives: Lives, trouble: Trouble) -> None:
+    episode = await begin(lives.manager)
+    trouble("save_episode", 1)
+    with pytest.raises(InfraError):
+        await episode.close("deleted")
+    await lives.manager.shutdown(5.0)
+    await lives.reboot()
+    assert lives.manager.entry(episode.episode_id).info().state is EpisodeState.CLOSED
