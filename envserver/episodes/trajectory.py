@@ -45,6 +45,8 @@ class Record:
     steps: Sequence[StepRow]
     """Finished ones, the ancestors' first."""
     checkpoints: Sequence[CheckpointRow]
+    in_memory: bool = False
+    """The journal keeps only the newest steps of an episode, and perhaps none of an earlier generation."""
 
     @property
     def world(self) -> GenerationRow:
@@ -71,6 +73,10 @@ class Record:
     def complete(self) -> bool:
         """Whether every step from the reset on is there."""
         last = self.steps[-1].step_index if self.steps else 0
+        if self._current:
+            last = self.episode.step_index
+        elif not self.steps and self.in_memory:
+            return False
         expected = range(1, max(last, self.world.first_index) + 1)
         return [step.step_index for step in self.steps] == list(expected)
 
@@ -125,10 +131,11 @@ async def read_record(journal: Journal, episode: EpisodeRow, generation: int | N
     Steps that finish after `episode` was read are left out. Raises: JournalError.
     """
     wanted = episode.generation if generation is None else generation
-    return await journal.read(lambda reads: _read(reads, episode, wanted))
+    in_memory = not journal.journal_id
+    return await journal.read(lambda reads: _read(reads, episode, wanted, in_memory))
 
 
-def _read(reads: Reads, episode: EpisodeRow, generation: int) -> Record | None:
+def _read(reads: Reads, episode: EpisodeRow, generation: int, in_memory: bool) -> Record | None:
     worlds = ancestry(reads, episode.episode_id, generation)
     if not worlds or worlds[0].started is None:
         return None
@@ -137,7 +144,8 @@ def _read(reads: Reads, episode: EpisodeRow, generation: int) -> Record | None:
     if reads.row(EPISODES, episode.episode_id) is None:
         return None  # a sweep is removing it: its row goes first, and its steps were perhaps no longer all there
     key = {"episode_id =": episode.episode_id, "generation =": generation}
-    return Record(episode, worlds, steps, reads.select(CHECKPOINTS, key, None, None, "deleted_at IS NULL"))
+    checkpoints = reads.select(CHECKPOINTS, key, None, None, "deleted_at IS NULL")
+    return Record(episode, worlds, steps, checkpoints, in_memory)
 
 
 def encode_record(record: Record) -> Iterator[bytes]:

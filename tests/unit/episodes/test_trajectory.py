@@ -255,6 +255,21 @@ async def test_what_retention_has_removed_is_said(make_manager: MakeManager) -> 
     assert [each.episode_id for each in found.lineage] == [root.episode_id], "where they were taken is still known"
 
 
+async def test_what_a_journal_in_memory_has_dropped_is_said_too(make_manager: MakeManager) -> None:
+    manager = make_manager(record_bytes=1500)
+    episode = await begin(manager)
+    for _ in range(2):
+        await step(episode, {"type": "large", "size": 1000})
+    found = await read(manager, episode.episode_id)
+    assert ([each.step_index for each in found.steps], found.complete) == ([2], False)
+    await manager.reset(episode.episode_id, 1, {})
+    assert (await read(manager, episode.episode_id)).complete
+    await step(episode, {"type": "large", "size": 1000})
+    earlier, now = await read(manager, episode.episode_id, 1), await read(manager, episode.episode_id)
+    assert (len(earlier.steps), earlier.complete) == (0, False)
+    assert (len(now.steps), now.complete) == (1, True)
+
+
 async def test_one_that_is_removed_meanwhile_is_not_there_by_halves(
     make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
