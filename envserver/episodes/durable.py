@@ -20,7 +20,7 @@ async def written(writing: Awaitable[T]) -> T:
         return await writing
     except JournalError as error:
         log.error("journal_failed", error=repr(error)[:500])  # noqa: TRY400
-        raise InfraError("the journal cannot be written") from error
+        raise InfraError("the journal cannot be written or read") from error
 
 
 async def written_if_known(writing: Awaitable[None]) -> None:

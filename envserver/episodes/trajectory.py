@@ -100,11 +100,13 @@ class Record:
 
     @cached_property
     def grade(self) -> GradeResult | None:
-        """An earlier generation's stands with its submitting step alone."""
-        if self._current:
-            return GradeResult.model_validate_json(self.episode.grade) if self.episode.grade else None
-        grade = self.last_result.get("info", {}).get("grade")
-        return GradeResult.model_validate(grade) if grade is not None and self.terminated else None
+        grade = self.episode.grade if self._current else self.world.grade
+        return GradeResult.model_validate_json(grade) if grade else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why this generation ended, where that is known, rather than why its episode was closed."""
+        return self.world.ended or (self.episode.reason if self._current else None)
 
     @cached_property
     def trainable(self) -> bool:
@@ -165,7 +167,7 @@ def encode_members(record: Record) -> dict[str, bytes]:
         "episode_id": episode.episode_id, "generation": world.generation, "cursor": record.cursor,
         "environment": episode.environment, "task_set": episode.task_set, "task": episode.task,
         "seed": world.seed, "limits": from_json(episode.plan)["limits"], "image": episode.image,
-        "state": episode.state, "reason": episode.reason, "created_at": episode.created_at,
+        "state": episode.state, "reason": record.reason, "created_at": episode.created_at,
         "begun_at": world.begun_at, "closed_at": episode.closed_at, "group_id": episode.group_id,
         "origin": world.origin, "lineage": [each.model_dump() for each in record.lineage],
         "observation": first["observation"], "info": begun["info"],

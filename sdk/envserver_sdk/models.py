@@ -451,8 +451,9 @@ class Trajectory(ResultModel):
     image: str | None
     """Digest."""
     state: EpisodeState
-    """The episode's; so are `reason`, `closed_at` and `group_id`."""
+    """The episode's; so are `closed_at` and `group_id`."""
     reason: str | None
+    """Why this generation ended; where the episode was closed while it lived, why that."""
     created_at: float
     """Unix time of the episode's making."""
     begun_at: float

@@ -120,7 +120,14 @@ def _find_forks(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _remember_removals, _find_forks)
+def _keep_endings(connection: sqlite3.Connection) -> None:
+    """A generation that was replaced keeps its grade, and a closed episode the reason of its end."""
+    connection.execute("ALTER TABLE generations ADD COLUMN grade BLOB")
+    connection.execute("ALTER TABLE generations ADD COLUMN ended TEXT")
+    _run_script(connection, _triggers("generations", "grade"))
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _remember_removals, _find_forks, _keep_endings)
 VERSION = len(MIGRATIONS)
 
 

@@ -73,6 +73,10 @@ class GenerationRow:
     started: bytes | None = None
     """The encoded `EpisodeStarted`; None while it begins."""
     call_key: str | None = None
+    grade: bytes | None = None
+    """JSON; once the next generation has begun, or the episode is closed. Until then the episode has it."""
+    ended: str | None = None
+    """The episode's `reason` then."""
 
 
 @dataclass(frozen=True)

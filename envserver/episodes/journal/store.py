@@ -53,9 +53,21 @@ class Writes:
 
     def save_episode(self, episode_id: str, changes: Mapping[str, Any]) -> None:
         """Raises: JournalMissingError."""
+        if changes.get("closed_at") is not None:
+            self._keep_ending(episode_id)
         self._update(EPISODES, (episode_id,), changes)
 
+    def _keep_ending(self, episode_id: str, replaced_by: int | None = None) -> None:
+        """What the episode's row says of its current generation's end stays with that, as its bytes are."""
+        self.connection.execute(
+            "UPDATE generations SET (grade, ended) = (SELECT grade, reason FROM episodes WHERE episode_id = ?1) "
+            "WHERE episode_id = ?1 AND generation = (SELECT generation FROM episodes WHERE episode_id = ?1) "
+            "AND (?2 IS NULL OR generation < ?2)",
+            (episode_id, replaced_by),
+        )
+
     def begin_generation(self, row: GenerationRow, changes: Mapping[str, Any]) -> None:
+        self._keep_ending(row.episode_id, row.generation)
         self._execute(GENERATIONS, GENERATIONS.upsert, row)
         self._update(EPISODES, (row.episode_id,), changes)
 

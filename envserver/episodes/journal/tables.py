@@ -106,8 +106,8 @@ GENERATIONS = Table(
     GenerationRow,
     _members(GenerationRow),
     ["episode_id", "generation"],
-    sealed=["options", "started"],
-    filed=["started"],
+    sealed=["options", "started", "grade"],
+    filed=["started", "grade"],
 )
 STEPS = Table(
     "steps",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from envserver.server import RunningServer
@@ -72,11 +74,12 @@ async def test_steps_are_shown_with_control_characters_as_escapes(server: Runnin
     assert [record["info"]["outcome"] for record in some] == ["format_error"]
 
 
-async def test_steps_are_shown_that_memory_no_longer_holds(make_server: MakeServer, ask: Ask) -> None:
-    server = await make_server(record_bytes=1000)
+async def test_steps_are_shown_that_memory_no_longer_holds(make_server: MakeServer, ask: Ask, tmp_path: Path) -> None:
+    server = await make_server(record_bytes=1000, journal=tmp_path / "journal")
     episode = await make(server, {"type": "large", "size": 900}, {"type": "large", "size": 900})
     records = (await ask("episodes", "steps", episode, "--url", server.url, "--json")).document
     assert [len(record["observation"]["text"]) for record in records] == [900, 900]
+    await ask("episodes", "close", episode, "--url", server.url)
 
 
 async def test_steps_of_an_earlier_generation_are_shown_as_missing(server: RunningServer, ask: Ask) -> None:

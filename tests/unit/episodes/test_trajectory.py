@@ -76,7 +76,7 @@ async def test_a_record_has_all_that_was_sent_and_answered(make_manager: MakeMan
     assert (found.environment, found.task_set, found.task, found.seed) == ("scripted", "letters", "a", 7)
     assert (found.options, found.metadata) == ({"gate": ""}, {"run": "ü"})
     assert (found.limits["memory_bytes"], found.limits["pids"], found.image) == (1 << 30, 64, "scripted")
-    assert (found.state, found.reason, found.generation, found.origin) == ("closed", "deleted", 1, "create")
+    assert (found.state, found.reason, found.generation, found.origin) == ("closed", "submitted", 1, "create")
     assert (found.observation, found.info["greeting"]) == ({"prompt": "Say a."}, "hello")
     assert found.closed_at is not None
     assert found.created_at <= found.begun_at <= found.closed_at
@@ -345,3 +345,15 @@ def test_whether_a_step_is_trainable_is_read_as_it_was_written(
     body = encode_step(record, done, truncated=False)
     row = StepRow("ep", 1, 1, b"{}", b"", b"{}", 1.0, 1, b"null", 0.0, result=body)
     assert is_trainable(row) is json.loads(body)["info"]["trainable"] is outcome.trainable_by_default
+
+
+async def test_a_generation_that_was_replaced_keeps_the_grade_that_was_asked_for(make_manager: MakeManager) -> None:
+    manager = make_manager()
+    episode = await begin(manager)
+    await step(episode, {"type": "end"})
+    assert (await episode.grade()).reward == 0.0
+    await manager.reset(episode.episode_id, 1, {})
+    first = await read(manager, episode.episode_id, 1)
+    assert first.grade is not None
+    assert (first.grade.reward, first.reason) == (0.0, "graded" if first.truncated else "terminated")
+    assert (await read(manager, episode.episode_id)).grade is None
