@@ -100,7 +100,7 @@ class Between(Standing):
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():
-                raise self._disturbance() from None
+                raise self.disturbance() from None
             raise
 
     def _spawn_between(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -113,14 +113,23 @@ class Between(Standing):
         """The turn is held until the state is taken; the disk's work stalls nobody."""
         async with contextlib.AsyncExitStack() as turn:
             await turn.enter_async_context(self._turn)
+            held = True
+
+            def let_go() -> None:
+                nonlocal held
+                held = False
+
+            turn.callback(let_go)
             self._require_live()
             world = await self._awake()
             self._autosaver.begin(self.step_index)
 
             def move_on() -> None:
-                turn.pop_all()
-                self._turn.release()
-                self._rest_a_while()
+                if held:  # else whoever waited for this was cancelled, and the turn is another's
+                    let_go()
+                    turn.pop_all()
+                    self._turn.release()
+                    self._rest_a_while()
 
             moment = Moment(world, self.step_index, self.steps_taken, self.reward, self.lease, move_on)
             row = await Saver(self._services, self.plan, self._ledger).save(moment, wish)
@@ -193,7 +202,7 @@ class Between(Standing):
         if saved is not None:
             self._services.metrics.recoveries.labels("restored").inc()
             self.recover(saved)
-            raise self._disturbance()
+            raise self.disturbance()
         await self._leave_world()
         self._give_capacity_back()
         self.lose("sandbox_gone")

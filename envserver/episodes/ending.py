@@ -55,7 +55,7 @@ class Ending(Between):
             return await asyncio.shield(self._grade_task())
         except asyncio.CancelledError:
             if generation != self.generation or self.state is EpisodeState.CLOSED or self._suspended:
-                raise self._disturbance() from None
+                raise self.disturbance() from None
             raise
 
     def _grade_task(self) -> asyncio.Task[GradeResult]:

@@ -260,7 +260,7 @@ class Episode(Ending):
                 world, attempt = await self._intend(record, action, timeout_s, attempt)
                 await self._carry_out(record, world, action, attempt)
         except asyncio.CancelledError:
-            record.fail(self._disturbance())
+            record.fail(self.disturbance())
             raise
         except Problem as problem:
             record.fail(problem)
@@ -384,7 +384,7 @@ class Episode(Ending):
 
     def _require_undisturbed(self, record: StepRecord) -> None:
         if self.state is EpisodeState.CLOSED or record.generation != self.generation:
-            raise self._disturbance()
+            raise self.disturbance()
 
 
 def _settle(future: asyncio.Future[None] | None) -> None:

@@ -28,7 +28,7 @@ from envserver.episodes.manager import EpisodeManager, new_episode_id
 from envserver.episodes.plan import Plan
 from envserver.episodes.saved import How, Origin, Saved
 from envserver.episodes.saving import Wish, delete_checkpoint
-from envserver_sdk.errors import EpisodeClosed, Problem
+from envserver_sdk.errors import Problem
 from envserver_sdk.models import CheckpointKind, CreateGroup, ForkCheckpoint, Stragglers
 
 _Write = Callable[[], asyncio.Task[None]]
@@ -155,9 +155,9 @@ class Forks:
         try:
             return list(await asyncio.gather(*(asyncio.shield(each) for each in begun)))
         except asyncio.CancelledError:
-            closed = [each for each, task in zip(episodes, begun, strict=True) if task.cancelled()]
-            if closed:
-                raise EpisodeClosed(f"episode {closed[0].episode_id} was closed while it began") from None
+            cut_short = [each for each, task in zip(episodes, begun, strict=True) if task.cancelled()]
+            if cut_short:  # closed, or the server stopped, while it began
+                raise cut_short[0].disturbance() from None
             raise
 
 

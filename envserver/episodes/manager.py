@@ -145,8 +145,8 @@ class EpisodeManager:
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            if starting.cancelled():  # closed while it began
-                raise episode.refusal() or NotFound() from None
+            if starting.cancelled():  # closed, or the server stopped, while it began
+                raise episode.disturbance() from None
             await episode.close("cancelled")
             raise
         except BaseException:
@@ -175,7 +175,7 @@ class EpisodeManager:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
             if starting.cancelled():
-                raise episode.refusal() or NotFound() from None
+                raise episode.disturbance() from None
             raise
 
     # Finding

@@ -235,7 +235,7 @@ class Standing(Entry):
     def _not_live(self) -> Problem:
         return EpisodeNotLive(f"episode {self.episode_id} is {self.state.value}", state=self.state.value)
 
-    def _disturbance(self) -> Problem:
+    def disturbance(self) -> Problem:
         """What waiters of interrupted work are told."""
         if self._suspended:
             return ShuttingDown("the server is shutting down; the step goes on when the next one has started")

@@ -390,6 +390,19 @@ async def test_a_server_that_is_asked_to_stop_leaves_its_episodes_to_the_next(li
     assert gates.counts["g"] == 1
 
 
+async def test_what_was_beginning_when_the_server_stopped_is_asked_for_again(lives: Lives, gates: Gates) -> None:
+    creating = asyncio.ensure_future(begin(lives.manager, options={"gate": "reset"}))
+    await gates.reached("reset")
+    await lives.manager.drain(0.01)
+    await lives.manager.shutdown(5.0)
+    with pytest.raises(ShuttingDown):
+        await creating
+    await lives.manager.services.journal.close()
+    assert not lives.runtime.sandboxes
+    await lives.boot()
+    assert not lives.manager.episodes()
+
+
 async def test_deadlines_go_on_counting_while_no_server_runs(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
     from envserver import clock
 
