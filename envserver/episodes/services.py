@@ -114,12 +114,27 @@ class Services:
             self.spawn(self._destroy_at_last(sandbox_id, destroy))
 
     async def forget_checkpoint(self, runtime_id: str) -> None:
-        """Free what a runtime has stored; what fails is an orphan, which the next server's start removes."""
+        """Free what a runtime has stored.
+
+        What fails is tried again in the background; after that it is an orphan, which the next server's start removes.
+        """
+        if not await self._forget_once(runtime_id):
+            self.spawn(self._forget_at_last(runtime_id))
+
+    async def _forget_at_last(self, runtime_id: str) -> None:
+        for delay_s in chain(DESTROY_BACKOFF_S, repeat(DESTROY_BACKOFF_S[-1])):
+            await asyncio.sleep(delay_s)
+            if await self._forget_once(runtime_id):
+                return
+
+    async def _forget_once(self, runtime_id: str) -> bool:
         try:
             async with asyncio.timeout(self.config.destroy_timeout_s):
                 await self.runtime.delete_checkpoint(runtime_id)
         except (SandboxError, TimeoutError) as error:
             log.warning("checkpoint_not_deleted", runtime_id=runtime_id, error=type(error).__name__)
+            return False
+        return True
 
     async def _destroy_at_last(self, sandbox_id: str, destroy: Callable[[], Awaitable[None]]) -> None:
         for delay_s in chain(DESTROY_BACKOFF_S, repeat(DESTROY_BACKOFF_S[-1])):

@@ -347,9 +347,16 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         async def checkpoint() -> SandboxCheckpoint:
             async with self._saving:
                 taken = asyncio.Event()
-                async with box.parted() if kind is CheckpointKind.PROCESS else contextlib.nullcontext():
-                    saving = asyncio.ensure_future(save(taken))
-                    await taken.wait()
+                saving: asyncio.Future[SandboxCheckpoint] | None = None
+                try:
+                    async with box.parted() if kind is CheckpointKind.PROCESS else contextlib.nullcontext():
+                        saving = asyncio.ensure_future(save(taken))
+                        await taken.wait()
+                except SandboxError:  # it cannot be gone on with, and so nobody is told of what was saved
+                    if saving is not None:
+                        with contextlib.suppress(SandboxError):
+                            await discard(await saving)
+                    raise
                 if not saving.done() or saving.exception() is None:
                     moved_on()
                 return await saving

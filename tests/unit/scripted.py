@@ -218,6 +218,7 @@ class ScriptedRuntime(Runtime):
         self.fail_checkpoints: list[Exception] = []
         self.fail_restores: list[Exception] = []
         self.fail_adopts: list[Exception] = []
+        self.fail_deletes: list[Exception] = []
         self.fail_lists: list[Exception] = []
         self.stored: dict[str, tuple[SandboxCheckpoint, Guest, dict[str, bytes]]] = {}
         self.hold: asyncio.Event | None = None
@@ -327,6 +328,8 @@ class ScriptedRuntime(Runtime):
 
     async def delete_checkpoint(self, checkpoint_id: str) -> None:
         self.counts["delete_checkpoint"] += 1
+        if self.fail_deletes:
+            raise self.fail_deletes.pop(0)
         self.stored.pop(checkpoint_id, None)
 
     async def destroy(self, sandbox_id: str) -> None:

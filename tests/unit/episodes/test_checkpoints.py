@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from envserver.episodes import services as services_module
 from envserver.episodes.episode import Episode
 from envserver.episodes.journal.rows import CheckpointRow
 from envserver.episodes.saved import Saved
@@ -30,6 +31,7 @@ from envserver_sdk.errors import (
     Overloaded,
     Problem,
     QuotaExceeded,
+    StaleGeneration,
 )
 from envserver_sdk.models import AutoCheckpoints, CheckpointKind, CreateGroup, EpisodeState, ForkCheckpoint, Stragglers
 from tests.unit.episodes.helpers import begin, request, step, until
@@ -367,3 +369,37 @@ async def test_a_tenants_checkpoints_are_bounded_and_old_ones_deleted(
     monkeypatch.setattr(clock, "wall", lambda: last.created_at + services.config.checkpoint_age_s - 0.0001)
     await delete_old_checkpoints(services)
     assert [made.labels["checkpoint"] for made in await lives.runtime.checkpoints()] == [last.checkpoint_id]
+
+
+async def test_what_a_runtime_does_not_delete_at_once_is_deleted_later(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services_module, "DESTROY_BACKOFF_S", (0.01,))
+    episode = await begin(lives.manager)
+    row = await episode.checkpoint(Wish())
+    lives.runtime.fail_deletes = [RuntimeUnavailableError("the launcher was killed")] * 2
+    await delete_checkpoint(lives.manager.services, row)
+    await until(lambda: not lives.runtime.stored)
+
+
+async def test_a_checkpoint_that_was_cut_short_leaves_the_turn_to_whoever_has_it(
+    lives: Lives, gates: Gates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episode = await begin(lives.manager)
+    late: list[Callable[[], None]] = []
+
+    async def hang(*arguments: Any) -> Any:
+        late.append(arguments[-1])
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ScriptedRuntime, "checkpoint", lambda _, *arguments: hang(*arguments))
+    saving = asyncio.ensure_future(episode.checkpoint(Wish()))
+    await until(lambda: bool(late))
+    await episode.reset(1, {})
+    with pytest.raises(StaleGeneration):
+        await saving
+    episode.step(request(1, {"type": "wait", "gate": "g"}))
+    await gates.reached("g")
+    late[0]()
+    assert episode._turn.locked(), "the step has it"
+    gates.open("g")
