@@ -53,7 +53,10 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         cls = _BY_STATUS.get(error.status_code, InvalidRequest if error.status_code < 500 else InternalError)
         return cls()
-    log.error("call_defect", exc_info=error)
+    if isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):
+        log.info("client_left")  # uvloop's word for an answer to a connection that was reset meanwhile
+    else:
+        log.error("call_defect", exc_info=error)
     return InternalError()
 
 

@@ -45,6 +45,9 @@ class Ending(Between):
         """End the episode if it lives, and grade it once; the same record ever after."""
         self._require_open()
         self.lease.use()
+        if self._submitting and self._stepping is not None:  # nobody is told before its step is written
+            await asyncio.wait((self._stepping,))
+            self._require_open()
         if self.grade_result is not None:
             return self.grade_result
         if self.state in (EpisodeState.QUEUED, EpisodeState.STARTING):

@@ -147,6 +147,20 @@ async def test_a_close_that_cannot_be_written_down_is_refused_and_frees_all_the_
     assert lives.manager.entry(episode.episode_id).info().state is EpisodeState.CLOSED
 
 
+async def test_the_grade_of_a_submission_is_told_to_nobody_before_its_step_is_written(
+    lives: Lives, trouble: Trouble
+) -> None:
+    episode = await begin(lives.manager)
+    trouble("finish_step", 50)
+    record = episode.step(request(1, {"type": "submit", "answer": "a"}))
+    await until(lambda: lives.grader.gradings == 1)
+    grading = asyncio.ensure_future(episode.grade())
+    await asyncio.wait((grading,), timeout=0.02)
+    assert not (grading.done() and not record.done)
+    assert (await grading).reward == 1.0
+    assert record.done
+
+
 async def test_a_grade_that_cannot_be_written_down_is_given_when_it_can(lives: Lives, trouble: Trouble) -> None:
     episode = await begin(lives.manager)
     await step(episode, {"type": "end"})
