@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 from starlette.routing import Route
@@ -45,7 +46,7 @@ def respond(reply: Reply) -> Response:
 
 
 async def read_body(request: StarletteRequest, max_bytes: int, timeout_s: float) -> bytes:
-    """Raises: PayloadTooLarge, as early as it can be known; RequestTimeout, UnsupportedMediaType."""
+    """Raises: PayloadTooLarge, as early as it can be known; RequestTimeout, UnsupportedMediaType, InvalidRequest."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("a body is not to be compressed")
     too_large = PayloadTooLarge(f"a body may have at most {max_bytes} bytes here")
@@ -63,6 +64,8 @@ async def read_body(request: StarletteRequest, max_bytes: int, timeout_s: float)
                 chunks.append(chunk)
     except TimeoutError:
         raise RequestTimeout(f"the body did not arrive within {timeout_s:g} s") from None
+    except ClientDisconnect:
+        raise InvalidRequest("the connection ended before the body did") from None
     return b"".join(chunks)
 
 

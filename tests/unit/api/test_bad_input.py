@@ -279,3 +279,20 @@ async def test_large_frames_in_flight_are_bounded(make_server: MakeServer, gates
         answers = [await wire.receive() for _ in range(201)]
         assert sum(answer["id"] == wait for answer in answers) == 1
         assert len({answer["id"] for answer in answers}) == 201
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_defect(
+    make_server: MakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = await make_server()
+    host, port = server.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(headed(b"Content-Length: 100\r\n", b'{"environment":'))
+    await writer.drain()
+    writer.transport.abort()
+    problems = server.calls.metrics.problems
+    async with asyncio.timeout(5):
+        while not problems.labels("invalid_request")._value.get():
+            await asyncio.sleep(0.01)
+    assert not problems.labels("internal_error")._value.get()
+    assert "call_defect" not in capsys.readouterr().out
