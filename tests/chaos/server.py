@@ -34,7 +34,7 @@ READY_S = 60.0
 _POLL_S = 0.02
 _DEFECTS = ("step_defect", "environment_defect", "task_failed", "Traceback (most recent call last)")
 _GONE = "the handler is closed"
-"""In the traceback of an answer to a client that was cut off while it was written."""
+"""In uvicorn's traceback of an answer to a client that was cut off while it was written."""
 _BEGINNING = ("queued", "starting")
 
 _STORED = """
