@@ -28,7 +28,7 @@ from envserver.episodes.manager import EpisodeManager, new_episode_id
 from envserver.episodes.plan import Plan
 from envserver.episodes.saved import How, Origin, Saved
 from envserver.episodes.saving import Wish, delete_checkpoint
-from envserver_sdk.errors import Problem
+from envserver_sdk.errors import EpisodeLost, EpisodeNotLive, InfraError, Problem
 from envserver_sdk.models import CheckpointKind, CreateGroup, ForkCheckpoint, Stragglers
 
 _Write = Callable[[], asyncio.Task[None]]
@@ -116,7 +116,10 @@ class Forks:
         bodies = await self._begin_each([first], origin, write)
         if not rest:
             return bodies, None
-        row = await first.checkpoint(Wish(fleeting=True))
+        try:
+            row = await first.checkpoint(Wish(fleeting=True))
+        except (EpisodeLost, EpisodeNotLive) as problem:  # nobody knows of it yet: to its caller nothing is lost
+            raise InfraError("the first member ended while the group began") from problem
         kind = CheckpointKind(row.kind)
         alike = origin if kind is CheckpointKind.REPLAY else Origin.of(How.FORK, Saved.of(row))
         try:

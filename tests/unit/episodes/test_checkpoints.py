@@ -279,6 +279,23 @@ async def test_a_group_is_all_or_none(lives: Lives) -> None:
     assert lives.manager.services.tenants.get("default").episodes == 0
 
 
+async def test_a_group_whose_first_member_dies_while_it_begins_can_be_asked_for_again(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ScriptedRuntime.checkpoint
+
+    async def die(self: ScriptedRuntime, sandbox: Any, *arguments: Any) -> Any:
+        sandbox.dead = True
+        return await real(self, sandbox, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ScriptedRuntime, "checkpoint", die)
+        with pytest.raises(InfraError):
+            await group(lives, 3)
+    assert not lives.runtime.sandboxes
+    assert len((await group(lives, 3))[1]) == 3
+
+
 async def test_two_groups_never_wait_for_each_others_half(tmp_path: Path, gates: Gates) -> None:
     lives = Lives(tmp_path / "journal", max_episodes=4)
     await lives.boot()
