@@ -259,10 +259,9 @@ def _requests() -> Iterable[Probe]:
         name
     ) in """ask_for_an_unknown_operation restore_from_a_path destroy_a_checkpoint_by_path create_on_another_runtime
             create_without_end create_with_negative_memory create_with_no_number create_with_limits_of_another_type
-            create_with_shared_memory_beyond_memory create_with_labels_without_end""".split():
+            create_with_shared_memory_beyond_memory create_with_labels_without_end checkpoint_a_path claim_a_path
+            adopt_a_path pause_a_path resume_a_path hibernate_a_path""".split():
         yield _request(name, f"have the launcher {name.replace('_', ' ')}", BAD_REQUEST)
-    for name in ("checkpoint_a_path", "claim_a_path"):
-        yield _request(name, f"have the launcher {name.replace('_', ' ')}", ("unknown_sandbox",))
     yield _request("create_from_a_path", "have the launcher create a sandbox from a path", ("image_not_found",))
     yield _request("destroy_by_path", "have the launcher destroy a path", ("nothing destroyed",))
     for name in ("a_giant_length", "no_json", "no_object", "a_deep_nesting", "half_a_frame"):
