@@ -97,7 +97,8 @@ class Journal:
 
         Raises: JournalConflictError for a step that is there, JournalMissingError without its episode.
         """
-        await self._write(lambda writes: writes.intend_step(row))
+        small = len(row.action) <= self.settings.inline_bytes
+        await self._write(lambda writes: writes.intend_step(row), small=small)
 
     async def finish_step(
         self,
@@ -113,7 +114,8 @@ class Journal:
         """What a step came to, with its episode's changes. Raises: ValueError, JournalMissingError."""
         check_changes(EPISODE_CHANGES, changes)
         members = {"result": result, "outcome": outcome, "reward": reward, "finished_at": finished_at}
-        await self._write(lambda writes: writes.finish_step(row_key, members, changes), durable)
+        small = len(result) <= self.settings.inline_bytes and "grade" not in changes
+        await self._write(lambda writes: writes.finish_step(row_key, members, changes), durable, small=small)
 
     async def forget_step(self, row_key: StepKey) -> None:
         """Take back an intent that never began; one that has a result stays, and what is not there is no error."""
@@ -242,11 +244,11 @@ class Journal:
         """Remove what the settings no longer keep, as of the Unix time `now`: see retention.py."""
         return await sweep(self._read, self._write, self.settings, now)
 
-    async def _write(self, run: Callable[[Writes], T], durable: bool = False) -> T:
+    async def _write(self, run: Callable[[Writes], T], durable: bool = False, *, small: bool = False) -> T:
         if self._closing is not None:
             raise JournalUnavailableError("the journal is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._opened.writer.submit(Entry(run, future, durable))
+        self._opened.writer.submit(Entry(run, future, durable, small))
         return await future
 
     async def _read(self, run: Callable[[Reads], T]) -> T:

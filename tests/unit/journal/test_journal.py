@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -16,8 +19,12 @@ from envserver.episodes.journal import (
     JournalMissingError,
     JournalSettings,
     JournalUnavailableError,
+    writer,
 )
+from envserver.episodes.journal.rows import StepRow
+from envserver.episodes.journal.store import Writes
 from tests.unit.journal import rows
+from tests.unit.journal.images import opened
 from tests.unit.journal.rows import LARGE
 
 Again = Callable[[], Awaitable[Journal]]
@@ -326,3 +333,39 @@ async def test_a_journal_in_memory_has_no_id() -> None:
     journal = await open_at(None)
     assert journal.journal_id == ""
     await journal.close()
+
+
+async def test_a_small_step_is_committed_by_the_loop_itself_and_one_behind_others_in_its_order(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        await journal.add_episodes([rows.episode()])
+        threads: list[str] = []
+        real = Writes.intend_step
+
+        def note(self: Writes, row: StepRow) -> None:
+            threads.append(threading.current_thread().name)
+            real(self, row)
+
+        with patch.object(Writes, "intend_step", note):
+            await journal.intend_step(rows.step(index=1))
+            behind = [journal.save_episode("ep_1", reason="first"), journal.intend_step(rows.step(index=2))]
+            await asyncio.gather(*behind)
+            await journal.intend_step(rows.step(index=3, action=os.urandom(100_000)))
+        assert threads == ["MainThread", "journal-writer", "journal-writer"]
+        assert [row.step_index for row in await journal.steps("ep_1", 1)] == [1, 2, 3]
+
+
+async def test_a_commit_that_the_disk_holds_up_is_the_threads_for_a_while(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        await journal.add_episodes([rows.episode()])
+        with patch.object(writer, "SLOW_S", 0.0):
+            await journal.intend_step(rows.step(index=1))
+        threads: list[str] = []
+        real = Writes.intend_step
+
+        def note(self: Writes, row: StepRow) -> None:
+            threads.append(threading.current_thread().name)
+            real(self, row)
+
+        with patch.object(Writes, "intend_step", note):
+            await journal.intend_step(rows.step(index=2))
+        assert threads == ["journal-writer"]
