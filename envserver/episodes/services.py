@@ -110,21 +110,30 @@ class Services:
         await self._destroy(sandbox_id, partial(self.runtime.destroy, sandbox_id))
 
     async def _destroy(self, sandbox_id: str, destroy: Callable[[], Awaitable[None]]) -> None:
-        if not await asyncio.shield(self.spawn(self._destroy_once(sandbox_id, destroy))):
-            self.spawn(self._destroy_at_last(sandbox_id, destroy))
+        await self._insist(partial(self._destroy_once, sandbox_id, destroy))
 
     async def forget_checkpoint(self, runtime_id: str) -> None:
         """Free what a runtime has stored.
 
         What fails is tried again in the background; after that it is an orphan, which the next server's start removes.
         """
-        if not await self._forget_once(runtime_id):
-            self.spawn(self._forget_at_last(runtime_id))
+        await self._insist(partial(self._forget_once, runtime_id))
 
-    async def _forget_at_last(self, runtime_id: str) -> None:
+    async def _insist(self, once: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+        """Waits for the first attempt. More follow until one works, whether or not anybody waited to the end."""
+
+        def tried(first: asyncio.Task[bool]) -> None:
+            if not first.cancelled() and first.exception() is None and not first.result():
+                self.spawn(self._again(once))
+
+        first = self.spawn(once())
+        first.add_done_callback(tried)
+        await asyncio.shield(first)
+
+    async def _again(self, once: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         for delay_s in chain(DESTROY_BACKOFF_S, repeat(DESTROY_BACKOFF_S[-1])):
             await asyncio.sleep(delay_s)
-            if await self._forget_once(runtime_id):
+            if await once():
                 return
 
     async def _forget_once(self, runtime_id: str) -> bool:
@@ -135,12 +144,6 @@ class Services:
             log.warning("checkpoint_not_deleted", runtime_id=runtime_id, error=type(error).__name__)
             return False
         return True
-
-    async def _destroy_at_last(self, sandbox_id: str, destroy: Callable[[], Awaitable[None]]) -> None:
-        for delay_s in chain(DESTROY_BACKOFF_S, repeat(DESTROY_BACKOFF_S[-1])):
-            await asyncio.sleep(delay_s)
-            if await self._destroy_once(sandbox_id, destroy):
-                return
 
     async def _destroy_once(self, sandbox_id: str, destroy: Callable[[], Awaitable[None]]) -> bool:
         try:

@@ -332,3 +332,28 @@ async def test_a_sandbox_that_cannot_be_destroyed_at_once_is_tried_again(
 def test_limits_that_are_left_out_are_the_environments() -> None:
     assert merge_limits(Limits(pids=9), LimitsRequest(cpus=0.5)) == Limits(pids=9, cpus=0.5)
     assert merge_limits(Limits(), LimitsRequest(memory_bytes=100 << 20)).shm_bytes == 40 << 20
+
+
+async def test_it_is_tried_again_though_whoever_gave_it_up_was_cancelled_meanwhile(
+    make_manager: MakeManager, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envserver.episodes.services.DESTROY_BACKOFF_S", (0.01,))
+    manager = make_manager()
+    await begin(manager)
+    (sandbox,) = runtime.sandboxes.values()
+    real, reached, refused = ScriptedRuntime.destroy, asyncio.Event(), asyncio.Event()
+
+    async def destroy(self: ScriptedRuntime, sandbox_id: str) -> None:
+        if not reached.is_set():
+            reached.set()
+            await refused.wait()
+            raise RuntimeUnavailableError("the launcher was killed")
+        await real(self, sandbox_id)
+
+    monkeypatch.setattr(ScriptedRuntime, "destroy", destroy)
+    giving_up = asyncio.ensure_future(manager.services.destroy(sandbox))
+    await reached.wait()
+    giving_up.cancel()
+    await asyncio.gather(giving_up, return_exceptions=True)
+    refused.set()
+    await until(lambda: not runtime.sandboxes)
