@@ -28,6 +28,7 @@ NEVER = frozenset(
     }
 )  # fmt: skip
 """Problems that no client here gives a reason for."""
+_EPISODE = re.compile(r"\bep_[0-9a-f]+")
 _TOKEN = re.compile(r"\bt\d+\.\d+\b")
 
 Name = tuple[str, int, int]
@@ -334,7 +335,8 @@ def not_lost(facts: Facts) -> Iterator[str]:
         if facts.node_was_broken and document.get("state") == "failed":
             failed.add(call.target)
         is_lost = call.code == "episode_lost" or document.get("state") in ("lost", "failed")
-        if is_lost and call.target not in facts.killed | failed | facts.ended_by_policy:
+        named = {call.target, *_EPISODE.findall(call.body)}  # a group's first member is named in the answer alone
+        if is_lost and not named & (facts.killed | failed | facts.ended_by_policy):
             if facts.node_was_broken and "is failed" in document.get("detail", ""):
                 continue
             yield f"{call.target} is lost by nothing: {call.op} at {call.ended_at:.2f} s: {call.body[:300]}"
