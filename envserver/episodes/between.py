@@ -18,7 +18,7 @@ from envserver.episodes.saving import Moment, Saver, Wish
 from envserver.episodes.standing import Standing
 from envserver.episodes.world import World
 from envserver.logs import get_logger
-from envserver.runtimes.base import Sandbox, SandboxGoneError
+from envserver.runtimes.base import Sandbox
 from envserver_sdk.errors import (
     EpisodeLost,
     Problem,
@@ -56,31 +56,26 @@ class Between(Standing):
         self._require_open()
         self.lease.use()
         world = self._require_world()
-        if self._sleep.state is not None:
+        if self._sleep.state is not None or self._resting:
             async with self._turn:
                 world = await self._awake()
             self._rest_a_while()
         return world.sandbox
 
     async def in_sandbox(self, use: Callable[[Sandbox], Awaitable[T]]) -> T:
-        """What `use` does with its files. Where it falls asleep meanwhile, as it may be told to, that is done again.
+        """What `use` does with its files: it is put to rest before that, or after it, and never under it.
 
         Raises: as `sandbox`, and what `use` does.
         """
+        sandbox = await self.sandbox()
         self._users += 1
+        self._unused.clear()
         try:
-            sandbox = await self.sandbox()
-            while True:
-                try:
-                    return await use(sandbox)
-                except SandboxGoneError:
-                    async with self._turn:  # which whoever puts it to rest holds
-                        awake = (await self._awake()).sandbox
-                    if awake is sandbox:
-                        raise
-                    sandbox = awake
+            return await use(sandbox)
         finally:
             self._users -= 1
+            if not self._users:
+                self._unused.set()
             self._rest_a_while()
 
     async def last_saved(self) -> Saved | None:
@@ -145,17 +140,24 @@ class Between(Standing):
 
     async def _rest(self, state: EpisodeState) -> None:
         async with self._turn:
-            world = self._require_live()
-            if state is EpisodeState.PAUSED:
-                await self._sleep.pause(world)
-            else:
-                self._sleep.stay_awake()
-                self._charge_rest(world)
-                await self._sleep.hibernate(world)
-                self._charged_cpu_s = 0.0
-                self._give_capacity_back()
-            failpoints.hit("server.rest.asleep")
-            await self._ledger.note(state=self.shown_state.value)
+            self._resting = True
+            try:
+                await self._unused.wait()
+                await self._put_to_rest(self._require_live(), state)
+            finally:
+                self._resting = False
+
+    async def _put_to_rest(self, world: World, state: EpisodeState) -> None:
+        if state is EpisodeState.PAUSED:
+            await self._sleep.pause(world)
+        else:
+            self._sleep.stay_awake()
+            self._charge_rest(world)
+            await self._sleep.hibernate(world)
+            self._charged_cpu_s = 0.0
+            self._give_capacity_back()
+        failpoints.hit("server.rest.asleep")
+        await self._ledger.note(state=self.shown_state.value)
 
     async def _wake_up(self) -> None:
         async with self._turn:

@@ -98,7 +98,11 @@ class Standing(Entry):
         self._between: set[asyncio.Task[Any]] = set()
         """Checkpoints, and falling asleep."""
         self._users = 0
-        """Of its files, now: it does not fall asleep under them by itself."""
+        """Of its files, now."""
+        self._unused = asyncio.Event()
+        self._unused.set()
+        self._resting = False
+        """It is being put to rest: who wants its files waits for that, and wakes it."""
         self._closing: asyncio.Task[None] | None = None
         self._closes_again = False
         """Its close could not be written down, and will be tried again."""

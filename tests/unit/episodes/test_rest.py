@@ -100,20 +100,52 @@ async def test_files_checkpoints_and_grades_wake_it_too(lives: Lives, state: Epi
     assert (await episode.grade()).reward == 1.0
 
 
-async def test_a_file_is_read_again_where_it_is_put_to_disk_under_the_reader(lives: Lives) -> None:
+@pytest.mark.parametrize("state", [PAUSED, HIBERNATED])
+async def test_it_is_put_to_rest_after_a_reader_and_never_under_one(lives: Lives, state: EpisodeState) -> None:
     episode = await begin(lives.manager)
     await (await episode.sandbox()).write_file("/workspace/answer", b"a")
-    tries: list[Sandbox] = []
+    reading, go_on = asyncio.Event(), asyncio.Event()
 
     async def read(sandbox: Sandbox) -> bytes:
-        tries.append(sandbox)
-        if len(tries) == 1:
-            await episode.rest(HIBERNATED)
-            raise SandboxGoneError("parted from it")
+        reading.set()
+        await go_on.wait()
         return await sandbox.read_file("/workspace/answer")
 
-    assert await episode.in_sandbox(read) == b"a"
-    assert len(tries) == 2
+    first = asyncio.ensure_future(episode.in_sandbox(read))
+    await reading.wait()
+    resting = asyncio.ensure_future(episode.rest(state))
+    await asyncio.sleep(0)
+    late = asyncio.ensure_future(episode.in_sandbox(lambda box: box.read_file("/workspace/answer")))
+    await _pass(0.02)
+    assert not resting.done() and not late.done()
+    go_on.set()
+    assert [await first, await late] == [b"a", b"a"]
+    await resting
+    assert lives.runtime.counts[{PAUSED: "pause", HIBERNATED: "hibernate"}[state]] == 1
+
+
+@pytest.mark.parametrize("state", [PAUSED, HIBERNATED])
+async def test_a_reader_that_comes_while_it_falls_asleep_wakes_it(
+    lives: Lives, state: EpisodeState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episode = await begin(lives.manager)
+    await (await episode.sandbox()).write_file("/workspace/answer", b"a")
+    name = {PAUSED: "pause", HIBERNATED: "hibernate"}[state]
+    real, reached, go_on = getattr(ScriptedRuntime, name), asyncio.Event(), asyncio.Event()
+
+    async def slowly(self: ScriptedRuntime, sandbox: Sandbox) -> None:
+        reached.set()
+        await go_on.wait()
+        await real(self, sandbox)
+
+    monkeypatch.setattr(ScriptedRuntime, name, slowly)
+    resting = asyncio.ensure_future(episode.rest(state))
+    await reached.wait()
+    reading = asyncio.ensure_future(episode.in_sandbox(lambda box: box.read_file("/workspace/answer")))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await reading == b"a"
+    await resting
 
 
 async def test_a_sandbox_that_is_gone_is_not_asked_again(lives: Lives) -> None:
