@@ -94,7 +94,7 @@ async def run_seed(node: ChaosNode, plan: Plan) -> Outcome:
         await server.stop()
         read_journal(await asyncio.to_thread(server.copy_journal), history.final)
         history.final.after = await asyncio.to_thread(node.settled)
-        if history.final.after != node.baseline:
+        if node.has_more(history.final.after):
             history.final.left = await asyncio.to_thread(node.describe)
     except (TimeoutError, OutOfTimeError, JournalError, sqlite3.Error) as error:
         history.final.unfinished.append(f"the seed's end: {error!r}")

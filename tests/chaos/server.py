@@ -65,18 +65,22 @@ class ChaosNode:
     def settled(self, timeout_s: float = 15.0) -> dict[str, int]:
         """The same, once it is as it was in the beginning, or as it is when time is up."""
         deadline = time.monotonic() + timeout_s
-        while (counted := self.inventory()) != self.baseline and time.monotonic() < deadline:
+        while self.has_more(counted := self.inventory()) and time.monotonic() < deadline:
             time.sleep(0.2)
         return counted
 
+    def has_more(self, counted: dict[str, int]) -> bool:
+        """Than in the beginning."""
+        return any(count > self.baseline[name] for name, count in counted.items())
+
     def describe(self) -> list[str]:
-        """Sandboxes and checkpoints that the launcher has, and processes that are not its own."""
+        """Sandboxes and checkpoints that the launcher has, and every process of its container."""
         with LauncherClient(self.node.run, timeout_s=10) as launcher:
             sandboxes, stored = launcher.call("list")["sandboxes"], launcher.call("checkpoints")["checkpoints"]
         shown = ("sandbox_id", "checkpoint_id", "state", "kind", "pid", "created_at", "labels")
         lines = [json.dumps({name: each[name] for name in shown if name in each}) for each in [*sandboxes, *stored]]
         processes = self.node.docker("top", self.node.container, "-eo", "pid,ppid,uid,stat,etimes,args").splitlines()
-        return lines + [f"{line[:200]} {_cgroup(line.split()[0])}" for line in processes if "agent" in line]
+        return lines + [f"{line[:200]} {_cgroup(line.split()[0])}" for line in processes[1:]]
 
     def log_since(self, seconds: float) -> str:
         """What the launcher has logged."""
@@ -177,7 +181,8 @@ class SmallDisk:
     def __init__(self, size_bytes: int) -> None:
         script = f"mount -t tmpfs -o size={size_bytes} chaos /mnt && echo mounted && exec sleep infinity"
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script], stdout=subprocess.PIPE
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+            stdout=subprocess.PIPE,
         )
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"mounted\n":
