@@ -37,7 +37,7 @@ async def test_a_record_is_shown(server: RunningServer, ask: Ask) -> None:
     found = Trajectory.model_validate(shown.document)
     assert (found.episode_id, len(found.steps), found.reward) == (episode, 2, 1.0)
     table = (await ask("trajectories", "show", episode, "--url", server.url)).out
-    for text in (episode, "letters", "closed deleted", "terminated", "submit", '"tests": 1.0'):
+    for text in (episode, "letters", "closed submitted", "terminated", "submit", '"tests": 1.0'):
         assert text in table
     assert not {"\x1b", "\x07"} & set(table)
     assert (await ask("trajectories", "show", "ep_none", "--url", server.url)).status == Exit.NOT_FOUND
