@@ -61,9 +61,10 @@ class StepRecord:
         self._settle()
 
     def fail(self, problem: Problem) -> None:
-        """The step has no result: its episode was closed or reset under it."""
-        self._problem = problem
-        self._settle()
+        """The step has no result: its episode was closed or reset under it. One that has a result keeps it."""
+        if not self.done:
+            self._problem = problem
+            self._settle()
 
     def _settle(self) -> None:
         self.listeners.clear()

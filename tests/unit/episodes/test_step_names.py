@@ -127,3 +127,13 @@ async def test_an_action_may_be_any_json_value(make_manager: MakeManager) -> Non
         result = await step(episode, action)
         assert result.outcome == "format_error"
         assert result.trainable
+
+
+async def test_a_record_that_has_its_result_keeps_it_whatever_becomes_of_its_episode(make_manager: MakeManager) -> None:
+    episode = await begin(make_manager())
+    record = episode.step(request(1, {"type": "submit", "answer": "a"}))
+    assert await record.wait(5)
+    first = record.result
+    await episode.close("deleted")  # perhaps while the step still lets go of its world
+    record.fail(EpisodeClosed("too late"))
+    assert record.result == first
