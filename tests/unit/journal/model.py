@@ -36,11 +36,24 @@ class Model:
 
     def save_episode(self, episode_id: str, **changes: Any) -> None:
         changes.pop("durable", None)
+        if changes.get("closed_at") is not None:
+            self._keep_ending(episode_id)
+        self._change(episode_id, changes)
+
+    def _change(self, episode_id: str, changes: dict[str, Any]) -> None:
         if changes:
             self.episodes_by_id[episode_id] = replace(_there(episode_id, self.episodes_by_id), **changes)
 
+    def _keep_ending(self, episode_id: str, replaced_by: float = float("inf")) -> None:
+        episode = self.episodes_by_id.get(episode_id)
+        key = (episode_id, episode.generation if episode else 0)
+        if episode is not None and key in self.generations_by_key and episode.generation < replaced_by:
+            ended = replace(self.generations_by_key[key], grade=episode.grade, ended=episode.reason)
+            self.generations_by_key[key] = ended
+
     def begin_generation(self, row: GenerationRow, changes: dict[str, Any]) -> None:
-        self.save_episode(row.episode_id, **changes)
+        self._keep_ending(row.episode_id, row.generation)
+        self._change(row.episode_id, changes)
         self.generations_by_key[row.episode_id, row.generation] = row
 
     def intend_step(self, row: StepRow) -> None:
@@ -53,7 +66,7 @@ class Model:
     def finish_step(self, row_key: StepKey, *, changes: dict[str, Any], **members: Any) -> None:
         members.pop("durable", None)
         step = _there(row_key, self.steps_by_key)
-        self.save_episode(row_key[0], **changes)
+        self._change(row_key[0], changes)
         self.steps_by_key[row_key] = replace(step, **members)
 
     def forget_step(self, row_key: StepKey) -> None:
