@@ -26,7 +26,6 @@ from envserver.episodes.saving import AutoSaver
 from envserver.episodes.services import Services
 from envserver.episodes.sleeping import Sleep
 from envserver.episodes.world import World
-from envserver.logs import get_logger
 from envserver.runtimes.base import SandboxError
 from envserver_sdk.errors import (
     EpisodeClosed,
@@ -39,7 +38,6 @@ from envserver_sdk.errors import (
 )
 from envserver_sdk.models import EpisodeInfo, EpisodeState, GradeResult
 
-log = get_logger(__name__)
 
 CANCEL_S = 10.0
 """How long a cancelled task may take to notice before the world is destroyed under it."""

@@ -355,5 +355,5 @@ async def test_a_generation_that_was_replaced_keeps_the_grade_that_was_asked_for
     await manager.reset(episode.episode_id, 1, {})
     first = await read(manager, episode.episode_id, 1)
     assert first.grade is not None
-    assert (first.grade.reward, first.reason) == (0.0, "graded" if first.truncated else "terminated")
+    assert (first.grade.reward, first.reason) == (0.0, "terminated")
     assert (await read(manager, episode.episode_id)).grade is None
