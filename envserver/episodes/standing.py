@@ -38,7 +38,6 @@ from envserver_sdk.errors import (
 )
 from envserver_sdk.models import EpisodeInfo, EpisodeState, GradeResult
 
-
 CANCEL_S = 10.0
 """How long a cancelled task may take to notice before the world is destroyed under it."""
 
