@@ -99,13 +99,10 @@ class IdempotencyStore:
         if not self._journal.journal_id:
             return await call(None)
         if makes:
-            intent = CallRow(name.text, fingerprint, None, None, None, clock.wall())
-            await written(self._journal.save_call(intent))
+            await written(self._journal.save_call(_row(name, fingerprint, None)))
         failpoints.hit("server.call.begun")
         reply = await call(name.text)
-        await written(
-            self._journal.save_call(CallRow(name.text, fingerprint, None, reply.status, reply.body, clock.wall()))
-        )
+        await written(self._journal.save_call(_row(name, fingerprint, reply)))
         failpoints.hit("server.call.written")
         return reply
 
@@ -143,6 +140,11 @@ class IdempotencyStore:
                 self._bytes -= entry.size_bytes
                 return True
         return False
+
+
+def _row(name: Name, fingerprint: bytes, reply: Reply | None) -> CallRow:
+    status, body = (None, None) if reply is None else (reply.status, reply.body)
+    return CallRow(name.text, fingerprint, status, body, clock.wall(), clock.BOOT_ID, clock.steady())
 
 
 async def _attach(answer: asyncio.Future[Reply]) -> Reply:

@@ -127,7 +127,21 @@ def _keep_endings(connection: sqlite3.Connection) -> None:
     _run_script(connection, _triggers("generations", "grade"))
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _remember_removals, _find_forks, _keep_endings)
+def _age_calls_steadily(connection: sqlite3.Connection) -> None:
+    """An answer's age is measured by a clock that nobody can set; those of before have the wall clock's only."""
+    connection.execute("ALTER TABLE calls DROP COLUMN effect")
+    connection.execute("ALTER TABLE calls ADD COLUMN boot TEXT NOT NULL DEFAULT ''")
+    connection.execute("ALTER TABLE calls ADD COLUMN steady_at REAL NOT NULL DEFAULT 0")
+    connection.execute("CREATE INDEX calls_steady ON calls (boot, steady_at)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _create,
+    _remember_removals,
+    _find_forks,
+    _keep_endings,
+    _age_calls_steadily,
+)
 VERSION = len(MIGRATIONS)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
-from envserver import failpoints
+from envserver import clock, failpoints
 from envserver.episodes.journal.settings import JournalSettings
 from envserver.episodes.journal.store import Reads, Writes
 
@@ -92,7 +92,7 @@ async def sweep(read: Read, write: Write, settings: JournalSettings, now: float)
         await _remove_rest(write, name, rows)
     episodes = await _remove_episodes(read, write, settings, now)
     groups = await _repeat(write, partial(remove_groups, rows=rows), rows)
-    calls = await _repeat(write, partial(remove_calls, older_than=now - settings.call_age_s, rows=rows), rows)
+    calls = await _repeat(write, partial(remove_calls, now=now, age_s=settings.call_age_s, rows=rows), rows)
     payloads = await _remove_payloads(write, rows)
     while await write(vacuum):
         pass
@@ -198,10 +198,15 @@ def remove_groups(writes: Writes, rows: int) -> int:
     ).rowcount
 
 
-def remove_calls(writes: Writes, older_than: float, rows: int) -> int:
+def remove_calls(writes: Writes, now: float, age_s: float, rows: int) -> int:
+    """Keyed calls past their age: by the steady clock, or by the wall clock where another boot wrote them.
+
+    A wall clock that is set ahead by a day must not make the repetition of a call its second execution.
+    """
     return writes.connection.execute(
-        "DELETE FROM calls WHERE call_key IN (SELECT call_key FROM calls WHERE created_at < ? LIMIT ?)",
-        (older_than, rows),
+        "DELETE FROM calls WHERE call_key IN (SELECT call_key FROM calls WHERE boot = ? AND steady_at < ? "
+        "UNION ALL SELECT call_key FROM calls WHERE created_at < ? AND boot <> ? LIMIT ?)",
+        (clock.BOOT_ID, clock.steady() - age_s, now - age_s, clock.BOOT_ID, rows),
     ).rowcount
 
 

@@ -151,8 +151,10 @@ class CallRow(NamedTuple):
 
     call_key: str
     fingerprint: bytes
-    effect: bytes | None
-    """JSON: what its repetition needs to find what it did."""
     status: int | None
     body: bytes | None
     created_at: float
+    """Unix time."""
+    boot: str = ""
+    """Of which `steady_at` is a time: see clock.py."""
+    steady_at: float = 0.0

@@ -127,7 +127,7 @@ CHECKPOINTS = Table(
     flags=["automatic"],
 )
 GROUPS = Table("groups", GroupRow, _members(GroupRow), ["group_id"], sealed=["settings", "started"], filed=["started"])
-CALLS = Table("calls", CallRow, CallRow._fields, ["call_key"], sealed=["fingerprint", "effect", "body"], filed=["body"])
+CALLS = Table("calls", CallRow, CallRow._fields, ["call_key"], sealed=["fingerprint", "body"], filed=["body"])
 TABLES: tuple[Table[Any], ...] = (EPISODES, GENERATIONS, STEPS, CHECKPOINTS, GROUPS, CALLS)
 
 EPISODE_CHANGES = frozenset(

@@ -72,4 +72,4 @@ def group(name: str = "gr_1", **changes: Any) -> GroupRow:
 
 
 def call(key: str = "ann/key", **changes: Any) -> CallRow:
-    return CallRow(key, b"print", b'{"episode_id": "ep_1"}', 201, b'{"n": 1}', 1000.0)._replace(**changes)
+    return CallRow(key, b"print", 201, b'{"n": 1}', 1000.0)._replace(**changes)

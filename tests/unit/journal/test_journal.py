@@ -234,7 +234,7 @@ async def test_groups_are_listed_until_closed(journal: Journal, again: Again) ->
 
 async def test_calls_are_replaced_and_read_by_age(journal: Journal, again: Again) -> None:
     await journal.save_call(rows.call("old", created_at=10.0))
-    await journal.save_call(rows.call("new", created_at=30.0, status=None, body=None, effect=None))
+    await journal.save_call(rows.call("new", created_at=30.0, status=None, body=None))
     await journal.save_call(rows.call("new", created_at=30.0, body=LARGE))
     journal = await again()
     assert await journal.calls(0) == [rows.call("old", created_at=10.0), rows.call("new", created_at=30.0, body=LARGE)]

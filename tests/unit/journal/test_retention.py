@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envserver import clock
 from envserver.episodes.journal import Journal, JournalSettings, retention
 from envserver.episodes.journal.payloads import PayloadFiles
 from envserver.episodes.journal.sealing import digest_of
@@ -259,3 +260,15 @@ async def test_a_journal_in_memory_is_swept_too() -> None:
         await _episode(journal, "ep_1", 1.0)
         assert (await journal.sweep(now=10.0)).episodes == 1
         assert await journal.steps("ep_1", 1) == []
+
+
+async def test_a_wall_clock_set_ahead_makes_no_call_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    born = clock.steady()
+    async with opened(tmp_path, call_age_s=10) as journal:
+        await journal.save_call(rows.call("ours", created_at=100.0, boot=clock.BOOT_ID, steady_at=born))
+        await journal.save_call(rows.call("of another boot", created_at=100.0, boot="another", steady_at=1e12))
+        assert (await journal.sweep(now=105.0)).calls == 0
+        assert (await journal.sweep(now=1e9)).calls == 1
+        assert [row.call_key for row in await journal.calls(0)] == ["ours"]
+        monkeypatch.setattr(clock, "steady", lambda: born + 11)
+        assert (await journal.sweep(now=0.0)).calls == 1
