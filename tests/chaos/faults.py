@@ -16,7 +16,7 @@ from tests.chaos.server import ChaosNode, Server
 WALK: tuple[str, ...] = tuple(sorted(FAILPOINTS))
 UNREACHABLE: dict[str, str] = {}
 """Failpoints that a campaign cannot fire, each with the reason."""
-KINDS = ("kill_server", "kill_launcher", "stop_server", "kill_sandbox", "network", "fill_disk", "clock")
+KINDS = ("kill_server", "end_server", "kill_launcher", "stop_server", "kill_sandbox", "network", "fill_disk", "clock")
 DAY_S = 86400.0
 _SLOW = frozenset({"journal.checkpointed", "journal.sweep_slice", "launcher.claim.recorded"})
 """They take longest to be reached, and so come first."""
@@ -108,6 +108,7 @@ class Injector:
         self._rng = random.Random(plan.seed * 7919 + 1)
         self._faults: dict[str, Callable[[], Awaitable[str | None]]] = {
             "kill_server": self._kill_server,
+            "end_server": self._end_server,
             "kill_launcher": self._kill_launcher,
             "stop_server": self._stop_server,
             "kill_sandbox": self._kill_sandbox,
@@ -158,6 +159,9 @@ class Injector:
 
     async def _kill_server(self) -> str | None:
         return "" if self._server.signal(signal.SIGKILL) else None
+
+    async def _end_server(self) -> str | None:
+        return "" if self._server.end() else None
 
     async def _kill_launcher(self) -> str | None:
         return "" if await asyncio.to_thread(self._node.kill_launcher) else None

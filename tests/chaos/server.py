@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import httpx
@@ -230,6 +230,7 @@ class Server:
         """Exits that nobody asked for."""
         self.may_fail = False
         """Its disk is full, so it may refuse to start."""
+        self._ending = False
 
     def on_small_disk(self, size_bytes: int) -> None:
         self.disk = SmallDisk(size_bytes)
@@ -252,6 +253,11 @@ class Server:
             self.signal(signal.SIGTERM)
         if self._watching is not None:
             await asyncio.wait_for(self._watching, 60)
+
+    def end(self) -> bool:
+        """Ask it to end, as a rolling restart does; another one begins then."""
+        self._ending = self.signal(signal.SIGTERM)
+        return self._ending
 
     async def destroy(self) -> None:
         """Whatever state it is in."""
@@ -287,12 +293,19 @@ class Server:
             if self._stopping:
                 if status:
                     self.unexpected.append(f"asked to stop, it ended with status {status}")
-            elif status != -signal.SIGKILL and not self.may_fail:
+            elif status not in self._excused():
                 self.unexpected.append(f"it ended with status {status} at {self._now():.2f} s")
             if self._stopping or len(self.unexpected) > 5:
                 return
+            self._ending = False
             if status != -signal.SIGKILL:
                 await asyncio.sleep(0.3)
+
+    def _excused(self) -> Container[int]:
+        """Statuses with which it may end now."""
+        if self.may_fail:
+            return range(-64, 256)
+        return (-signal.SIGKILL, -signal.SIGTERM, 0) if self._ending else (-signal.SIGKILL,)
 
     async def _spawn(self) -> None:
         settings = {
