@@ -84,6 +84,9 @@ class Artifacts:
     problems: tuple[str, ...] = ()
     """Why a declared file is absent: `/workspace/solution.py: is_link`."""
     answer: str | None = None
+    """What the policy said last, where its environment takes answers."""
+    facts: JsonObject = field(default_factory=dict)
+    """What the environment itself took down: JSON that no policy can write."""
 
 
 class Environment(ABC):

@@ -1,0 +1,58 @@
+"""A kit: tools that share something for the life of an episode, such as a session in the sandbox or a database.
+
+A kit's methods that are marked with `tool` are its tools. Where its tools are found out at run time (another program
+lists them), it overrides `tools`; they may change from one step to the next.
+
+As everywhere in an environment, a call asks the sandbox for what its arguments and `snapshot` decide and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from environments.environment import JsonObject
+from environments.tasks import Task
+from environments.tools.tool import Tool, ToolFunction
+from envserver.runtimes.base import Sandbox
+
+
+class Kit:
+    """The tools of one kind in one episode. An instance serves one generation."""
+
+    name: ClassVar[str]
+    """By which a task or an episode's options ask for it."""
+    runs_code: ClassVar[bool] = False
+    """Whether the policy's own code runs in the sandbox through it: never beside a world whose state is checked."""
+
+    def __init__(self) -> None:
+        self._tools = {
+            member.name: member.bind(self)
+            for member in (getattr(type(self), attribute) for attribute in dir(type(self)))
+            if isinstance(member, ToolFunction)
+        }
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """What can be called now, by name."""
+        return self._tools
+
+    async def begin(self, sandbox: Sandbox, task: Task, seed: int) -> None:
+        """Once, in a fresh sandbox. Raises: SandboxError; ValueError for a task that it cannot serve."""
+
+    def begin_turn(self, number: int) -> None:
+        """The user is about to speak for the `number`-th time, from 1; the turn before has ended."""
+
+    def snapshot(self) -> JsonObject:
+        """What decides the next call and is not in the sandbox, as JSON."""
+        return {}
+
+    def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
+        """In place of `begin`, in a new instance. Makes no call to the sandbox."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """What its episode came to, for the graders: JSON that no policy can write, from what `snapshot` holds.
+
+        The sandbox's processes are stopped by then, so what a world came to is taken down call by call.
+        """
+        return {}
