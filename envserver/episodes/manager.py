@@ -29,6 +29,10 @@ from envserver_sdk.models import CreateEpisode, EpisodeInfo, EpisodeList, Episod
 log = get_logger(__name__)
 
 
+SETTLE_S = 3.0
+"""How long what still runs in the background may take when the server ends."""
+
+
 class EpisodeManager:
     """Belongs to one event loop."""
 
@@ -74,7 +78,7 @@ class EpisodeManager:
             _, late = await asyncio.wait(endings, timeout=timeout_s)
             if late:
                 log.error("episodes_not_let_go", count=len(late))
-        await self.services.settle(1.0)
+        await self.services.settle(SETTLE_S)
 
     # Making
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from itertools import chain, repeat
@@ -27,6 +28,8 @@ T = TypeVar("T")
 log = get_logger(__name__)
 
 DESTROY_BACKOFF_S = (0.5, 2.0, 5.0, 15.0)
+LEAVING_S = 0.2
+"""Between two attempts once the server is asked to end."""
 
 
 class Services:
@@ -61,6 +64,7 @@ class Services:
         self.gradings = asyncio.Semaphore(config.grade_concurrency)
         self._once: dict[str, IdempotencyStore] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._leaving = asyncio.Event()
 
     def once(self, tenant: str) -> IdempotencyStore:
         """A tenant's keyed calls: its keys meet no other's, and push no other's out."""
@@ -90,7 +94,12 @@ class Services:
             log.error("task_failed", task=task.get_name(), exc_info=error)
 
     async def settle(self, timeout_s: float) -> None:
-        """Wait for what was spawned; what does not end in time is cancelled."""
+        """Wait for what was spawned, at the end; what failed is tried at once, what does not end in time is cancelled.
+
+        A launcher that was away a second ago may be back, and until the next server starts nobody else would remove
+        what it could not.
+        """
+        self._leaving.set()
         tasks = {task for task in self._tasks if task is not asyncio.current_task()}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=timeout_s)
@@ -132,9 +141,18 @@ class Services:
 
     async def _again(self, once: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         for delay_s in chain(DESTROY_BACKOFF_S, repeat(DESTROY_BACKOFF_S[-1])):
-            await asyncio.sleep(delay_s)
+            await self._pause(delay_s)
             if await once():
                 return
+
+    async def _pause(self, delay_s: float) -> None:
+        """Short once the server is leaving: `settle` waits for no long one."""
+        if self._leaving.is_set():
+            await asyncio.sleep(min(delay_s, LEAVING_S))
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._leaving.wait()
 
     async def _forget_once(self, runtime_id: str) -> bool:
         try:

@@ -329,6 +329,26 @@ async def test_a_sandbox_that_cannot_be_destroyed_at_once_is_tried_again(
     assert not failures
 
 
+async def test_what_could_not_be_destroyed_is_tried_at_once_when_the_server_ends(
+    make_manager: MakeManager, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envserver.episodes.services.DESTROY_BACKOFF_S", (3600.0,))
+    monkeypatch.setattr("envserver.episodes.services.LEAVING_S", 0.001)
+    real, failures = ScriptedRuntime.destroy, [RuntimeUnavailableError("the launcher was killed")] * 3
+
+    async def destroy(self: ScriptedRuntime, sandbox_id: str) -> None:
+        if failures:
+            raise failures.pop()
+        await real(self, sandbox_id)
+
+    monkeypatch.setattr(ScriptedRuntime, "destroy", destroy)
+    manager = make_manager()
+    await manager.close((await begin(manager)).episode_id)
+    assert runtime.sandboxes
+    await manager.shutdown(5.0)
+    assert not runtime.sandboxes
+
+
 def test_limits_that_are_left_out_are_the_environments() -> None:
     assert merge_limits(Limits(pids=9), LimitsRequest(cpus=0.5)) == Limits(pids=9, cpus=0.5)
     assert merge_limits(Limits(), LimitsRequest(memory_bytes=100 << 20)).shm_bytes == 40 << 20
