@@ -117,14 +117,10 @@ class RunningServer:
         self.manager = EpisodeManager(self.services, catalog)
         self.calls = Calls(self.manager)
         self._socket = _listen(config.host, config.port)
+        # Not asked of the socket later: a server that is told to end while it starts has closed it by then.
+        self.url = _url_of(self._socket, tls=config.tls_cert_file is not None)
         self._uvicorn = _Uvicorn(self._uvicorn_config(), self.manager, signals=signals)
         self._serving: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        host, port = self._socket.getsockname()[:2]
-        scheme = "http" if self.config.tls_cert_file is None else "https"
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -224,6 +220,11 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _url_of(listener: socket.socket, *, tls: bool) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def serve(config: ServerConfig, make_runtime: Callable[[], Awaitable[Runtime]], **options: Any) -> None:

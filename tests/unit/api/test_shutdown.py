@@ -70,6 +70,16 @@ async def test_stopping_is_bounded_though_a_step_never_ends(runtime: ScriptedRun
     assert not runtime.sandboxes
 
 
+async def test_a_server_that_was_asked_to_end_while_it_started_starts_and_ends(runtime: ScriptedRuntime) -> None:
+    server = RunningServer(make_config(), runtime, environments=ENVIRONMENTS, graders=ScriptedGrader().get)
+    starting = asyncio.ensure_future(server.start())
+    await asyncio.sleep(0)  # uvicorn has begun, and has not answered yet
+    server._uvicorn.should_exit = True
+    await starting
+    await server.wait()
+    assert server.url.startswith("http://127.0.0.1:")
+
+
 def test_sigterm_ends_the_process_with_nothing_left(tmp_path: Path) -> None:
     import socket
 
