@@ -24,6 +24,8 @@ class Kit:
     """By which a task or an episode's options ask for it."""
     runs_code: ClassVar[bool] = False
     """Whether the policy's own code runs in the sandbox through it: never beside a world whose state is checked."""
+    checks_state: ClassVar[bool] = False
+    """Whether what its part of the sandbox came to is believed for a reward: never beside a kit that runs code."""
 
     def __init__(self) -> None:
         self._tools = {
@@ -42,6 +44,9 @@ class Kit:
 
     def begin_turn(self, number: int) -> None:
         """The user is about to speak for the `number`-th time, from 1; the turn before has ended."""
+
+    def heard(self, said: str) -> None:
+        """The policy said this to its user and thereby ended the turn; its last words too."""
 
     def snapshot(self) -> JsonObject:
         """What decides the next call and is not in the sandbox, as JSON."""
