@@ -29,8 +29,6 @@ class Task:
     public: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Put into the sandbox at reset, by absolute path."""
-    hidden: Mapping[str, Any] = field(default_factory=dict)
-    """What the environment needs and nobody else may see: what a simulated user will say, the world's beginning."""
     image: str | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     """Members of `Limits` that the task sets instead of the environment's; a caller may ask for less, not more."""
@@ -38,6 +36,8 @@ class Task:
     """Default and maximum of a step's time limit, instead of the environment's."""
     episode_timeout_s: float | None = None
     max_steps: int | None = None
+    hidden: Mapping[str, Any] = field(default_factory=dict)
+    """What the environment needs and nobody else may see: what a simulated user will say, the world's beginning."""
 
 
 class TaskSet(ABC):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from environments.artifacts import export
 from environments.code.actions import WORKSPACE, Action, ActionError, action_schema, parse_action
 from environments.code.files import REASONS, edit_file, read_file, write_file
 from environments.code.humaneval import HumanEval
@@ -23,7 +24,6 @@ from envserver.runtimes.base import CommandNotStartedError, Sandbox, SandboxFile
 from envserver_sdk.models import Outcome
 
 WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")
-MAX_ARTIFACT_BYTES = 16 << 20
 
 FILE_ACTIONS = {"write_file": write_file, "read_file": read_file, "edit": edit_file}
 
@@ -99,13 +99,8 @@ class CodeEnvironment(Environment):
         return await FILE_ACTIONS[action.type](self._sandbox, action), Outcome.OK
 
     async def artifacts(self) -> Artifacts:
-        files, problems = {}, []
-        for path in self._task.artifacts:
-            try:
-                files[path] = await self._sandbox.read_file(path, max_bytes=MAX_ARTIFACT_BYTES)
-            except SandboxFileError as error:
-                problems.append(f"{path}: {error.code}")
-        return Artifacts(files, tuple(problems))
+        files, problems = await export(self._sandbox, self._task.artifacts)
+        return Artifacts(files, problems)
 
     def snapshot(self) -> dict[str, Any]:
         sessions = {name: session.snapshot() for name, session in self._sessions.items()}
