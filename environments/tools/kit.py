@@ -45,9 +45,6 @@ class Kit:
     def begin_turn(self, number: int) -> None:
         """The user is about to speak for the `number`-th time, from 1; the turn before has ended."""
 
-    def heard(self, said: str) -> None:
-        """The policy said this to its user and thereby ended the turn; its last words too."""
-
     def snapshot(self) -> JsonObject:
         """What decides the next call and is not in the sandbox, as JSON."""
         return {}
