@@ -20,7 +20,7 @@ then). `reset` and `step` may raise `envserver.runtimes.base.SandboxError`: the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -124,6 +124,23 @@ class Environment(ABC):
         nothing changes any more, and the answers of a series stay in the sandbox's memory until it is settled.
         """
 
+    # How raw model text drives it: see spoken.py. Most environments have nothing to add.
+
+    def tools(self) -> Sequence[JsonObject]:
+        """What can be called now: name, description and parameters (a JSON Schema) of each.
+
+        They may change from one step to the next. As it stands, each kind of action is a tool.
+        """
+        return tools_of(self.spec.action_schema)
+
+    def call(self, name: str, arguments: JsonObject) -> JsonObject:
+        """The action that a call of a tool stands for."""
+        return {"type": name, **arguments}
+
+    def answer(self, text: str) -> JsonObject:
+        """The action that a final answer, made without any call, stands for."""
+        return {"type": "submit"}
+
     def snapshot(self) -> JsonObject:
         """The environment's own small state between two steps as JSON; what is in the sandbox is not part of it.
 
@@ -138,3 +155,16 @@ class Environment(ABC):
         alone) one whose sessions are gone: `attach_session` gives them all the same, and their next call tells.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be restored")
+
+
+def tools_of(action_schema: JsonObject) -> list[JsonObject]:
+    """A tool for each kind of action of a schema that tells them apart by `type`."""
+    tools = []
+    for kind in action_schema.get("oneOf", ()):
+        members = dict(kind.get("properties", {}))
+        name = members.pop("type", {}).get("const")
+        if name is not None:
+            required = [member for member in kind.get("required", ()) if member != "type"]
+            parameters = {"type": "object", "properties": members, "required": required}
+            tools.append({"name": name, "description": kind.get("description", ""), "parameters": parameters})
+    return tools

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from envserver.grading.answer import AnswerGrader
 from envserver.grading.base import Grader, GradingError
 from envserver.grading.worker import WorkerGrader
 
-GRADERS: Mapping[str, Grader] = {grader.kind: grader for grader in (WorkerGrader(),)}
+GRADERS: Mapping[str, Grader] = {grader.kind: grader for grader in (WorkerGrader(), AnswerGrader())}
 
 
 def get_grader(kind: str) -> Grader:

@@ -1,0 +1,44 @@
+"""An observation as the text that a model reads: what it says first, then whatever else it has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_PLAIN = ("content", "text", "stdout", "user", "prompt")
+"""Shown as they are."""
+_NAMED = ("result", "stderr", "error", "traceback", "exit_code", "signal", "note", "refused")
+"""Shown behind their names, unless they say nothing."""
+_SILENT = frozenset({"number", "tool", "tools", "images", "page", "pages", "truncated", "session", "workspace"})
+"""Of no use to a model, or shown in another way."""
+
+
+def as_text(observation: Mapping[str, Any]) -> str:
+    """Of any environment; pictures are left out: see `pictures_of`."""
+    parts = [str(observation[name]).rstrip("\n") for name in _PLAIN if observation.get(name)]
+    parts += [_named(name, observation[name]) for name in _NAMED if _says_something(observation.get(name))]
+    rest = {
+        name: value
+        for name, value in observation.items()
+        if name not in _SILENT and name not in _PLAIN and name not in _NAMED
+    }
+    if rest:
+        parts.append(json.dumps(rest, ensure_ascii=False))
+    if observation.get("session") in ("interrupted", "restarted", "lost") and not observation.get("note"):
+        parts.append(f"session: {observation['session']}")
+    return "\n".join(parts) or "(no output)"
+
+
+def _named(name: str, value: Any) -> str:
+    text = str(value).rstrip("\n")
+    return f"{name}:\n{text}" if "\n" in text else f"{name}: {text}"
+
+
+def _says_something(value: Any) -> bool:
+    return not isinstance(value, bool) and value not in (None, "", 0)
+
+
+def pictures_of(observation: Mapping[str, Any]) -> tuple[str, ...]:
+    """PNG in base64."""
+    return tuple(picture["data"] for picture in observation.get("images", ()))
