@@ -6,8 +6,6 @@ A kept result belongs to the sandbox, so a checkpoint saves it and a fork has it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from environments.environment import JsonObject
 from environments.tools.tool import Tool, ToolContext, ToolError, ToolResult, tool
 from envserver.runtimes.base import Sandbox, SandboxFileError
@@ -24,7 +22,7 @@ class Pages:
         self._page_chars = page_chars
         self.kept: set[int] = set()
         """Numbers of the calls whose results are kept."""
-        self.tools: Mapping[str, Tool] = {"read_result": self.read_result.bind(self)}
+        self.tools: dict[str, Tool] = {"read_result": self.read_result.bind(self)}
 
     @tool
     async def read_result(self, context: ToolContext, number: int, page: int) -> ToolResult:

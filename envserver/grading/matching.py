@@ -24,7 +24,7 @@ MAX_DIGITS = 60
 CITATION = re.compile(r"\[?observation\[(\d{1,6})\]\]?", re.IGNORECASE)
 _NUMBER = re.compile(
     r"(?<![\w.,])[-+\u2212]?(?:\d{1,3}(?:[, \u00a0\u202f]\d{3})+|\d+)?(?:\.\d+)?(?<=\d)(?:[eE][-+]?\d{1,3})?"
-    r"(?![\w]|[.,]\d)"
+    r"(?![\d_]|[.,]\d|(?:st|nd|rd|th)\b)"
 )
 _WORD = re.compile(r"\w+", re.UNICODE)
 _PREFIX = re.compile(r"^\W*(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*[:=]?\s*", re.IGNORECASE)
