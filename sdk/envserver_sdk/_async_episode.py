@@ -61,6 +61,15 @@ class AsyncEpisode:
         """The last one."""
         self.info: JsonObject = started.info
         """Of the beginning: task, task set, seed and what the environment adds."""
+        self.messages: list[JsonObject] = []
+        """The conversation so far, in the shape of the episode's protocol: what the model is asked with next.
+
+        Kept here, not on the server: a fork made through this object has its own copy, and `restore` goes back with it.
+        Empty for an episode without a protocol; see `Trajectory` for the conversation of another client's.
+        """
+        self.tool_schemas: list[JsonObject] = []
+        """The tools as the protocol's chat template or API takes them; they may change from step to step."""
+        self._hear(started.observation)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,6 +106,44 @@ class AsyncEpisode:
             result = await self._fetch(params["step_index"], give_up_at)
         return self._take(result)
 
+    async def step_text(
+        self,
+        text: str,
+        *,
+        timeout_s: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        on_output: OnOutput | None = None,
+    ) -> StepResult:
+        """Take the next step by what a model said, raw: the episode's protocol finds the calls in it, or the answer.
+
+        `messages` grows by it and by what comes back. For an episode made with `options={"protocol": ...}`.
+        Raises: as `step`.
+        """
+        message = {"role": "assistant", "content": text}
+        return await self._say(text, message, timeout_s=timeout_s, metadata=metadata, on_output=on_output)
+
+    async def step_message(
+        self,
+        message: Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        on_output: OnOutput | None = None,
+    ) -> StepResult:
+        """The same for an assistant's message with calls beside its text: OpenAI's `tool_calls`, Anthropic's blocks."""
+        said = dict(message)
+        return await self._say(said, said, timeout_s=timeout_s, metadata=metadata, on_output=on_output)
+
+    async def _say(self, said: Any, message: JsonObject, **settings: Any) -> StepResult:
+        result = await self.step({"type": "message", "message": said}, **settings)
+        self.messages.append(message)
+        self._hear(result.observation)
+        return result
+
+    def _hear(self, observation: JsonObject) -> None:
+        self.messages += observation.get("messages", ())
+        self.tool_schemas = observation.get("tool_schemas", self.tool_schemas)
+
     async def grade(self) -> GradeResult:
         """End the episode and grade it; the same record ever after."""
         return await self._link.call(models.GradeResult, "grade", self._named(), self._link.timeouts.step_s)
@@ -104,7 +151,10 @@ class AsyncEpisode:
     async def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> EpisodeStarted:
         """Begin again in a new container, as the next generation."""
         params = self._named(**given(seed=seed, options=options))
-        return self._stand(await self._link.begin(models.EpisodeStarted, "reset", params))
+        started = self._stand(await self._link.begin(models.EpisodeStarted, "reset", params))
+        self.messages = []
+        self._hear(started.observation)
+        return started
 
     async def checkpoint(self, kind: CheckpointKind | str = "auto", label: str | None = None) -> AsyncCheckpoint:
         """Save the episode as it stands after the running step, if one runs. It goes on.
@@ -113,7 +163,7 @@ class AsyncEpisode:
         """
         params = self._named(kind=kind, **given(label=label))
         info = await self._link.call(models.CheckpointInfo, "checkpoint", params, self._link.timeouts.step_s)
-        return AsyncCheckpoint(self._link, info)
+        return AsyncCheckpoint(self._link, info, self.messages, self.tool_schemas)
 
     async def fork(
         self, n: int = 1, *, kind: CheckpointKind | str = "auto", metadata: Mapping[str, Any] | None = None
@@ -136,7 +186,10 @@ class AsyncEpisode:
         """
         checkpoint_id = checkpoint if isinstance(checkpoint, str) else checkpoint.checkpoint_id
         params = self._named(checkpoint_id=checkpoint_id)
-        return self._stand(await self._link.begin(models.EpisodeStarted, "restore", params))
+        started = self._stand(await self._link.begin(models.EpisodeStarted, "restore", params))
+        if not isinstance(checkpoint, str):
+            self.messages, self.tool_schemas = list(checkpoint.messages), checkpoint.tool_schemas
+        return started
 
     async def pause(self) -> EpisodeInfo:
         """Freeze it after the running step; the next step, or `resume`, thaws it.
@@ -270,8 +323,18 @@ class AsyncEpisode:
 class AsyncCheckpoint:
     """A saved state of an episode; it outlives the episode, until it is deleted or forgotten by the server."""
 
-    def __init__(self, link: Link, info: CheckpointInfo) -> None:
+    def __init__(
+        self,
+        link: Link,
+        info: CheckpointInfo,
+        messages: Sequence[JsonObject] = (),
+        tool_schemas: Sequence[JsonObject] = (),
+    ) -> None:
         self._link = link
+        self.messages: list[JsonObject] = list(messages)
+        """The conversation that it was taken in, where this client had it."""
+        self.tool_schemas: list[JsonObject] = list(tool_schemas)
+        """The tools that there were then."""
         self.checkpoint_id = info.checkpoint_id
         self.kind = info.kind
         """What is saved: `process`, `filesystem` or `replay`."""
@@ -298,7 +361,10 @@ class AsyncCheckpoint:
         options = given(ttl_s=ttl_s, idle_timeout_s=idle_timeout_s, metadata=metadata, stragglers=stragglers)
         params = {"checkpoint_id": self.checkpoint_id, "n": n, **options}
         started = await self._link.begin(models.EpisodesStarted, "fork", params, self._undo)
-        return [AsyncEpisode(self._link, each) for each in started.episodes]
+        episodes = [AsyncEpisode(self._link, each) for each in started.episodes]
+        for episode in episodes:
+            episode.messages, episode.tool_schemas = list(self.messages), list(self.tool_schemas)
+        return episodes
 
     async def delete(self) -> None:
         """Free what it holds. Episodes that were forked from it live on. Idempotent."""

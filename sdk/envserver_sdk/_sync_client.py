@@ -371,6 +371,20 @@ class Episode:
         """Of the beginning: task, task set, seed and what the environment adds."""
         return self._async.info
 
+    @property
+    def messages(self) -> list[JsonObject]:
+        """The conversation so far, in the shape of the episode's protocol: what the model is asked with next.
+
+        Kept here, not on the server: a fork made through this object has its own copy, and `restore` goes back with it.
+        Empty for an episode without a protocol; see `Trajectory` for the conversation of another client's.
+        """
+        return self._async.messages
+
+    @property
+    def tool_schemas(self) -> list[JsonObject]:
+        """The tools as the protocol's chat template or API takes them; they may change from step to step."""
+        return self._async.tool_schemas
+
     def __enter__(self) -> Self:
         return self
 
@@ -395,6 +409,36 @@ class Episode:
         between two steps, see `rejoin`; Overloaded when the node has no room to wake it.
         """
         return self._portal.run(self._async.step(action, timeout_s=timeout_s, metadata=metadata, on_output=on_output))
+
+    def step_text(
+        self,
+        text: str,
+        *,
+        timeout_s: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        on_output: OnOutput | None = None,
+    ) -> StepResult:
+        """Take the next step by what a model said, raw: the episode's protocol finds the calls in it, or the answer.
+
+        `messages` grows by it and by what comes back. For an episode made with `options={"protocol": ...}`.
+        Raises: as `step`.
+        """
+        return self._portal.run(
+            self._async.step_text(text, timeout_s=timeout_s, metadata=metadata, on_output=on_output)
+        )
+
+    def step_message(
+        self,
+        message: Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        on_output: OnOutput | None = None,
+    ) -> StepResult:
+        """The same for an assistant's message with calls beside its text: OpenAI's `tool_calls`, Anthropic's blocks."""
+        return self._portal.run(
+            self._async.step_message(message, timeout_s=timeout_s, metadata=metadata, on_output=on_output)
+        )
 
     def grade(self) -> GradeResult:
         """End the episode and grade it; the same record ever after."""
@@ -483,6 +527,16 @@ class Checkpoint:
     def __init__(self, twin: AsyncCheckpoint, portal: Portal) -> None:
         self._async = twin
         self._portal = portal
+
+    @property
+    def messages(self) -> list[JsonObject]:
+        """The conversation that it was taken in, where this client had it."""
+        return self._async.messages
+
+    @property
+    def tool_schemas(self) -> list[JsonObject]:
+        """The tools that there were then."""
+        return self._async.tool_schemas
 
     @property
     def checkpoint_id(self) -> str:

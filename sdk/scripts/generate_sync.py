@@ -181,9 +181,12 @@ TYPES = {
     "Client": {"url": "str", "timeouts": "Timeouts"},
     "Episode": {
         "episode_id": "str", "generation": "int", "step_index": "int", "observation": "JsonObject",
-        "info": "JsonObject",
+        "info": "JsonObject", "messages": "list[JsonObject]", "tool_schemas": "list[JsonObject]",
     },
-    "Checkpoint": {"checkpoint_id": "str", "kind": "CheckpointKind", "info": "CheckpointInfo"},
+    "Checkpoint": {
+        "checkpoint_id": "str", "kind": "CheckpointKind", "info": "CheckpointInfo",
+        "messages": "list[JsonObject]", "tool_schemas": "list[JsonObject]",
+    },
     "Group": {"group_id": "str", "kind": "CheckpointKind | None", "episodes": "list[AsyncEpisode]"},
 }  # fmt: skip
 
