@@ -6,9 +6,13 @@ from collections.abc import Mapping
 
 from envserver.grading.answer import AnswerGrader
 from envserver.grading.base import Grader, GradingError
+from envserver.grading.calls import CallsGrader
 from envserver.grading.worker import WorkerGrader
+from envserver.grading.world import WorldGrader
 
-GRADERS: Mapping[str, Grader] = {grader.kind: grader for grader in (WorkerGrader(), AnswerGrader())}
+GRADERS: Mapping[str, Grader] = {
+    grader.kind: grader for grader in (WorkerGrader(), AnswerGrader(), WorldGrader(), CallsGrader())
+}
 
 
 def get_grader(kind: str) -> Grader:
