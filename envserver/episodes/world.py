@@ -16,6 +16,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from environments.environment import Environment, JsonObject
+from environments.spoken import speaking, speaking_again
 from envserver.episodes.plan import Plan
 from envserver.episodes.saved import Saved
 from envserver.episodes.services import Services
@@ -132,8 +133,8 @@ async def continue_world(services: Services, plan: Plan, generation: int, saved:
 
 def resume_environment(plan: Plan, sandbox: Sandbox, snapshot: JsonObject) -> Environment:
     """A new instance that goes on from a snapshot. Raises: InfraError when it cannot."""
-    environment = plan.environment()
     try:
+        environment = speaking_again(plan.environment(), snapshot)
         environment.restore(sandbox, plan.task, snapshot)
     except Exception as error:
         log.exception("environment_defect", episode_id=plan.episode_id, call="restore")
@@ -211,9 +212,9 @@ async def _begin_in(
     sandbox, prepared = claimed
     began = perf_counter()
     try:
-        environment = prepared or plan.environment()
+        environment, own = speaking(prepared or plan.environment(), options)
         async with asyncio.timeout(services.config.reset_timeout_s):
-            observation, info = await environment.reset(sandbox, plan.task, seed, options)
+            observation, info = await environment.reset(sandbox, plan.task, seed, own)
         encoded = _encode(observation)
         _encode(info)
         snapshot = environment.snapshot()

@@ -1,0 +1,207 @@
+"""Any environment, driven by what a model says: raw text, or a message in OpenAI's or Anthropic's shape.
+
+An episode that was made with `options["protocol"]` takes one more kind of action, `{"type": "message", "message"}`: one
+whole turn of the assistant. The protocol (protocols/) finds the calls in it, the environment carries them out one
+after the other, and the observation has the messages that go back to the model, in the protocol's own shape. Everything
+else, sandboxes and rewards among it, is the environment's own.
+
+A malformed message is an observation that says what was wrong, and is counted: `format_errors` in the step's info, and
+in what the graders get; `format_penalty` in the protocol's settings takes that much off the step's reward for each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from environments.environment import Artifacts, Environment, JsonObject, StepContext, Transition
+from environments.protocols import Call, FormatProblem, Protocol, Result, ToolSchema, Turn, protocol
+from environments.showing import as_text, pictures_of
+from environments.tasks import Task, TaskSet
+from envserver.runtimes.base import Sandbox
+from envserver_sdk.models import Outcome
+
+OPTION = "protocol"
+PENALTY = "format_penalty"
+
+
+def speaking(environment: Environment, options: Mapping[str, Any]) -> tuple[Environment, Mapping[str, Any]]:
+    """The environment as its episode's options ask for it, and the options that are its own.
+
+    Raises: ValueError for a protocol that there is not.
+    """
+    if OPTION not in options:
+        return environment, options
+    rest = {name: value for name, value in options.items() if name != OPTION}
+    return SpokenEnvironment(environment, options[OPTION]), rest
+
+
+def speaking_again(environment: Environment, snapshot: JsonObject) -> Environment:
+    """The same for one that goes on from a snapshot."""
+    return SpokenEnvironment(environment, snapshot[OPTION]) if OPTION in snapshot else environment
+
+
+@dataclass
+class _Done:
+    """What the calls of one message have come to so far."""
+
+    transitions: list[Transition]
+    results: list[Result]
+
+    @property
+    def over(self) -> bool:
+        return any(each.terminated or each.truncated or each.submitted for each in self.transitions)
+
+
+class SpokenEnvironment(Environment):
+    """An environment with a protocol in front of it."""
+
+    def __init__(self, inner: Environment, settings: Any) -> None:
+        """Raises: ValueError for settings that no protocol has."""
+        self._inner = inner
+        self._settings = settings
+        self._protocol, self._penalty = _parse_settings(settings)
+        self._results = 0
+        """Observations of calls so far: a model may cite them by number."""
+        self._format_errors = 0
+
+    @property
+    def spec(self) -> Any:  # type: ignore[override]  # the inner one's
+        return self._inner.spec
+
+    @classmethod
+    def task_sets(cls) -> Mapping[str, TaskSet]:
+        return {}
+
+    async def prepare(self, sandbox: Sandbox) -> None:
+        await self._inner.prepare(sandbox)
+
+    async def reset(
+        self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
+    ) -> tuple[JsonObject, JsonObject]:
+        observation, info = await self._inner.reset(sandbox, task, seed, options)
+        messages = self._first_messages(str(observation.get("prompt", "")))
+        schemas = self._protocol.tool_schemas(self._tools())
+        return {**observation, "messages": messages, "tool_schemas": schemas}, info
+
+    def _first_messages(self, prompt: str) -> list[JsonObject]:
+        instructions = self._protocol.instructions(self._tools())
+        system = [{"role": "system", "content": instructions}] if instructions else []
+        return [*system, {"role": "user", "content": prompt}]
+
+    def _tools(self) -> dict[str, ToolSchema]:
+        found = (ToolSchema(each["name"], each["description"], each["parameters"]) for each in self._inner.tools())
+        return {schema.name: schema for schema in found}
+
+    async def step(self, action: Any, context: StepContext) -> Transition:
+        if not isinstance(action, dict) or action.get("type") != "message":
+            return await self._inner.step(action, context)
+        turn = self._protocol.parse(action.get("message"), self._tools(), self._results + 1)
+        self._format_errors += len(turn.problems)
+        before = self._inner.tools()
+        done = await self._carry_out(turn, context)
+        transition = self._combine(turn, done)
+        if self._inner.tools() != before:
+            schemas = self._protocol.tool_schemas(self._tools())
+            transition = replace(transition, observation={**transition.observation, "tool_schemas": schemas})
+        return transition
+
+    async def _carry_out(self, turn: Turn, context: StepContext) -> _Done:
+        """The calls in their order, within the step's time; none after one that ends the episode."""
+        done = _Done([], [])
+        ends_at = time.monotonic() + context.timeout_s
+        for call in turn.calls:
+            left_s = max(0.001, ends_at - time.monotonic())
+            transition = await self._inner.step(
+                self._inner.call(call.name, call.arguments), replace(context, timeout_s=left_s)
+            )
+            self._results += 1
+            done.transitions.append(transition)
+            done.results.append(_result(call, transition, self._results))
+            if done.over:
+                return done
+        if turn.answer is not None and not turn.calls:
+            done.transitions.append(await self._inner.step(self._inner.answer(turn.answer), context))
+        return done
+
+    def _combine(self, turn: Turn, done: _Done) -> Transition:
+        """One step of everything that the message came to."""
+        observation: JsonObject = {
+            "messages": self._replies(turn, done),
+            "observations": [_without_pictures(each.observation) for each in done.transitions],
+        }
+        info: JsonObject = {"format_errors": self._format_errors}
+        for each in done.transitions:
+            info |= each.info
+        if turn.problems:
+            info["format_problems"] = [{"code": each.code, "message": each.message} for each in turn.problems]
+        return Transition(
+            observation,
+            reward=sum(each.reward for each in done.transitions) - self._penalty * len(turn.problems),
+            terminated=any(each.terminated for each in done.transitions),
+            truncated=any(each.truncated for each in done.transitions),
+            outcome=_outcome(turn.problems, done.transitions),
+            info=info,
+            submitted=any(each.submitted for each in done.transitions),
+        )
+
+    def _replies(self, turn: Turn, done: _Done) -> list[JsonObject]:
+        if turn.answer is not None and done.transitions and not done.results:
+            said = done.transitions[-1].observation
+            return [] if not said else [{"role": "user", "content": as_text(said)}]
+        return list(self._protocol.render_results(turn, done.results, turn.problems))
+
+    async def artifacts(self) -> Artifacts:
+        artifacts = await self._inner.artifacts()
+        if self._penalty:  # each was paid for when it was made
+            return artifacts
+        errors = self._format_errors + int(artifacts.facts.get("format_errors", 0))
+        return replace(artifacts, facts={**artifacts.facts, "format_errors": errors})
+
+    def tools(self) -> Sequence[JsonObject]:
+        return self._inner.tools()
+
+    def snapshot(self) -> JsonObject:
+        return {
+            OPTION: self._settings,
+            "results": self._results,
+            "format_errors": self._format_errors,
+            "inner": self._inner.snapshot(),
+        }
+
+    def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
+        self._results, self._format_errors = state["results"], state["format_errors"]
+        self._inner.restore(sandbox, task, state["inner"])
+
+
+def _parse_settings(settings: Any) -> tuple[Protocol, float]:
+    penalty = 0.0
+    if isinstance(settings, Mapping) and PENALTY in settings:
+        settings = dict(settings)
+        penalty = settings.pop(PENALTY)
+        if isinstance(penalty, bool) or not isinstance(penalty, int | float) or not 0 <= penalty <= 1:
+            raise ValueError(f"{PENALTY} is {penalty!r}, must be a number from 0 to 1")
+    return protocol(settings), float(penalty)
+
+
+def _result(call: Call, transition: Transition, count: int) -> Result:
+    """Where the environment numbers its calls, by its number: it knows which an answer may cite."""
+    observation = transition.observation
+    refused = transition.outcome is Outcome.FORMAT_ERROR
+    number = observation.get("number", None if refused else count)
+    return Result(call, as_text(observation), pictures_of(observation), bool(observation.get("error")), number)
+
+
+def _without_pictures(observation: JsonObject) -> JsonObject:
+    """They are in the messages, and large."""
+    return {name: value for name, value in observation.items() if name != "images"}
+
+
+def _outcome(problems: Sequence[FormatProblem], transitions: Sequence[Transition]) -> Outcome:
+    """The first that is not ok; a message of which nothing could be carried out is malformed."""
+    for each in transitions:
+        if each.outcome is not Outcome.OK:
+            return each.outcome
+    return Outcome.FORMAT_ERROR if problems and not transitions else Outcome.OK

@@ -1,0 +1,229 @@
+"""An environment driven by a model's own words: calls are carried out in order, mistakes are told, counted and paid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from environments.environment import Artifacts, Environment, EnvironmentSpec, JsonObject, StepContext, Transition
+from environments.spoken import SpokenEnvironment, speaking, speaking_again
+from environments.tasks import GraderSpec, Task, TaskSet
+from envserver.runtimes.base import Sandbox
+from envserver_sdk.models import Outcome
+from tests.unit.local_sandbox import LocalSandbox
+
+TASK = Task("t", "Count to three.", GraderSpec("answer"))
+STEP = StepContext(timeout_s=5.0)
+
+
+class CountEnvironment(Environment):
+    """Adds numbers up; a sum of 100 ends it."""
+
+    spec = EnvironmentSpec(
+        name="count",
+        description="Counts",
+        image="busybox",
+        action_schema={
+            "oneOf": [
+                {
+                    "description": "Add a number.",
+                    "properties": {"type": {"const": "add"}, "n": {"type": "integer"}},
+                    "required": ["type", "n"],
+                },
+                {"properties": {"type": {"const": "hang"}}, "required": ["type"]},
+                {"properties": {"type": {"const": "draw"}}, "required": ["type"]},
+                {"description": "Have it graded.", "properties": {"type": {"const": "submit"}}, "required": ["type"]},
+            ]
+        },
+        observation_schema={},
+    )
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.timeouts_s: list[float] = []
+
+    @classmethod
+    def task_sets(cls) -> Mapping[str, TaskSet]:
+        return {}
+
+    async def reset(
+        self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
+    ) -> tuple[JsonObject, JsonObject]:
+        if options:
+            raise ValueError(f"unknown options {sorted(options)}")
+        return {"prompt": task.prompt}, {"seed": seed}
+
+    async def step(self, action: Any, context: StepContext) -> Transition:
+        self.timeouts_s.append(context.timeout_s)
+        kind = action.get("type") if isinstance(action, dict) else None
+        if kind == "submit":
+            return Transition({}, submitted=True)
+        if kind == "hang":
+            return Transition({"error": "it took too long"}, outcome=Outcome.POLICY_TIMEOUT)
+        if kind == "draw":
+            return Transition({"content": "a picture", "images": [{"format": "png", "data": "iVBORw=="}]})
+        if kind != "add":
+            return Transition({"error": "no such action"}, outcome=Outcome.FORMAT_ERROR)
+        self.total += action["n"]
+        return Transition({"content": f"total {self.total}"}, reward=0.25, terminated=self.total >= 100)
+
+    async def artifacts(self) -> Artifacts:
+        return Artifacts({}, facts={"total": self.total})
+
+    def snapshot(self) -> JsonObject:
+        return {"total": self.total}
+
+    def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
+        self.total = state["total"]
+
+
+async def begun(root: Path, settings: Any = "hermes") -> tuple[SpokenEnvironment, JsonObject]:
+    environment, options = speaking(CountEnvironment(), {"protocol": settings})
+    assert isinstance(environment, SpokenEnvironment)
+    observation, info = await environment.reset(LocalSandbox(root), TASK, 3, options)
+    assert info == {"seed": 3}
+    return environment, observation
+
+
+def say(*calls: Any, thought: str = "") -> JsonObject:
+    rendered = [f"<tool_call>\n{json.dumps({'name': name, 'arguments': given})}\n</tool_call>" for name, given in calls]
+    return {"type": "message", "message": "\n".join([thought, *rendered]).strip()}
+
+
+async def test_the_first_observation_has_the_conversation_and_the_tools(tmp_path: Path) -> None:
+    _, observation = await begun(tmp_path)
+    system, user = observation["messages"]
+    assert (system["role"], user) == ("system", {"role": "user", "content": "Count to three."})
+    assert "Add a number." in system["content"]
+    assert [each["function"]["name"] for each in observation["tool_schemas"]] == ["add", "hang", "draw", "submit"]
+
+
+async def test_calls_run_in_order_and_come_back_as_messages(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path)
+    done = await environment.step(say(("add", {"n": 1}), ("add", {"n": 2})), STEP)
+    assert [each["content"] for each in done.observation["observations"]] == ["total 1", "total 3"]
+    told = json.dumps(done.observation["messages"])
+    assert told.index("total 1") < told.index("total 3")
+    assert (done.reward, done.outcome, done.terminated, done.info["format_errors"]) == (0.5, Outcome.OK, False, 0)
+
+
+async def test_a_structured_action_is_still_one(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path)
+    assert (await environment.step({"type": "add", "n": 4}, STEP)).observation == {"content": "total 4"}
+
+
+async def test_an_answer_without_a_call_ends_it(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path)
+    done = await environment.step({"type": "message", "message": "It is three."}, STEP)
+    assert done.submitted
+    assert done.observation["messages"] == []
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (say(("ad", {"n": 1})), "unknown_tool"),
+        (say(("add", {"n": "1"})), "wrong_arguments"),
+        ({"type": "message", "message": "<tool_call>\n{'name': add}\n</tool_call>"}, "bad_json"),
+        ({"type": "message", "message": 7}, "not_a_message"),
+        ({"type": "message"}, "not_a_message"),
+    ],
+)
+async def test_a_malformed_message_runs_nothing_and_is_told(tmp_path: Path, message: Any, code: str) -> None:
+    environment, _ = await begun(tmp_path)
+    done = await environment.step(message, STEP)
+    assert done.outcome is Outcome.FORMAT_ERROR
+    assert done.observation["observations"] == []
+    (problem,) = done.info["format_problems"]
+    assert problem["code"] == code
+    assert problem["message"] in "".join(each["content"] for each in done.observation["messages"])
+    assert environment.snapshot()["inner"] == {"total": 0}
+    assert done.info["format_errors"] == 1
+
+
+async def test_a_good_call_beside_a_bad_one_runs(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path)
+    done = await environment.step(say(("add", {"n": 1}), ("ad", {"n": 1})), STEP)
+    assert (done.outcome, done.info["format_errors"]) == (Outcome.OK, 1)
+    assert environment.snapshot()["inner"] == {"total": 1}
+
+
+async def test_mistakes_are_paid_at_once_or_told_to_the_grader_never_both(tmp_path: Path) -> None:
+    bad = say(("ad", {}))
+    environment, _ = await begun(tmp_path)
+    assert (await environment.step(bad, STEP)).reward == 0
+    assert (await environment.artifacts()).facts == {"total": 0, "format_errors": 1}
+    environment, _ = await begun(tmp_path, {"name": "hermes", "format_penalty": 0.2})
+    assert (await environment.step(bad, STEP)).reward == -0.2
+    assert (await environment.step(say(("add", {"n": 1}), ("ad", {})), STEP)).reward == pytest.approx(0.05)
+    assert "format_errors" not in (await environment.artifacts()).facts
+
+
+async def test_nothing_runs_after_the_call_that_ends_the_episode(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path)
+    done = await environment.step(say(("add", {"n": 100}), ("add", {"n": 1})), STEP)
+    assert done.terminated
+    assert environment.snapshot()["inner"] == {"total": 100}
+
+
+async def test_the_calls_of_a_message_share_the_steps_time(tmp_path: Path) -> None:
+    inner = CountEnvironment()
+    environment = SpokenEnvironment(inner, "hermes")
+    await environment.reset(LocalSandbox(tmp_path), TASK, 3, {})
+    done = await environment.step(say(("add", {"n": 1}), ("hang", {}), ("add", {"n": 1})), STEP)
+    assert done.outcome is Outcome.POLICY_TIMEOUT
+    assert inner.timeouts_s == sorted(inner.timeouts_s, reverse=True)
+    assert inner.timeouts_s[0] <= STEP.timeout_s
+
+
+async def test_pictures_come_once(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path)
+    done = await environment.step(say(("draw", {})), STEP)
+    assert json.dumps(done.observation).count("iVBORw==") == 1
+
+
+async def test_results_are_numbered_for_protocols_that_cite_them(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path, "tagged")
+
+    def call(n: int) -> JsonObject:
+        return {"type": "message", "message": f'<think>hm</think><answer><tool>add{{"n": {n}}}</tool></answer>'}
+
+    said = [(await environment.step(call(n), STEP)).observation["messages"][-1]["content"] for n in (1, 2)]
+    assert [text.split("\n")[0] for text in said] == ["observation[1]: total 1", "observation[2]: total 3"]
+
+
+async def test_it_goes_on_from_a_snapshot(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path, {"name": "tagged", "format_penalty": 0.5})
+    await environment.step({"type": "message", "message": "nonsense"}, STEP)
+    await environment.step({"type": "add", "n": 4}, STEP)
+    twin = speaking_again(CountEnvironment(), json.loads(json.dumps(environment.snapshot())))
+    twin.restore(LocalSandbox(tmp_path), TASK, environment.snapshot())
+    assert twin.snapshot() == environment.snapshot()
+    message = {"type": "message", "message": "more nonsense"}
+    assert await twin.step(message, STEP) == await environment.step(message, STEP)
+
+
+def test_without_the_option_nothing_changes() -> None:
+    environment = CountEnvironment()
+    assert speaking(environment, {"x": 1}) == (environment, {"x": 1})
+    assert speaking_again(environment, {"total": 3}) is environment
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "esperanto",
+        3,
+        None,
+        {"name": "hermes", "format_penalty": 2},
+        {"name": "hermes", "format_penalty": True},
+        {"x": 1},
+    ],
+)
+def test_a_protocol_that_is_none_is_refused(settings: Any) -> None:
+    with pytest.raises(ValueError, match=r"esperanto|protocol|penalty|name"):
+        speaking(CountEnvironment(), {"protocol": settings})
