@@ -11,7 +11,7 @@ may differ where only the first ones count: a time limit that is what was left b
 
 Who calls what, and when: the actor (or, ahead of it, the warm pool, which also calls `prepare`) makes an instance,
 then `reset` once, then `step` one at a time until a
-transition is terminated or the episode ends otherwise, then `artifacts` once (processes are stopped by
+transition is terminated or truncated or the episode ends otherwise, then `artifacts` once (processes are stopped by
 then). `reset` and `step` may raise `envserver.runtimes.base.SandboxError`: the actor turns it into
 `policy_killed`, `infra_error` or `episode_lost`. What the policy did wrong is never an exception: it is a
 `Transition` with an outcome and an observation that a model can learn from.
@@ -68,6 +68,8 @@ class Transition:
     observation: JsonObject
     reward: float = 0.0
     terminated: bool = False
+    truncated: bool = False
+    """The environment ends the episode for a reason that lies outside of the task: a time limit of its own."""
     outcome: Outcome = Outcome.OK
     info: JsonObject = field(default_factory=dict)
     """Anything JSON; keys of `StepInfo` are the actor's."""
@@ -98,6 +100,11 @@ class Environment(ABC):
     @abstractmethod
     def task_sets(cls) -> Mapping[str, TaskSet]:
         """The task sets that ship with the environment, by name; the first is the default."""
+
+    @classmethod
+    def task_of(cls, options: Mapping[str, Any]) -> str | None:
+        """The task that a caller means who names none but gives these options; None leaves it to the seed."""
+        return None
 
     async def prepare(self, sandbox: Sandbox) -> None:  # noqa: B027  # most have nothing to prepare
         """Do ahead of `reset`, in the same sandbox, what depends on neither task nor seed. May not be called at all.

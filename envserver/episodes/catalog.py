@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from environments.environment import Environment
 from environments.folders import load_task_sets
@@ -91,9 +91,18 @@ class Catalog:
             known = ", ".join(sorted(self._environments)) or "none"
             raise NotFound(f"no environment is named {name[:128]!r}; there are: {known}") from None
 
-    async def choose(self, name: str, task_set: str | None, task_id: str | None, seed: int | None) -> Choice:
-        """Settle what is played; what is left out is drawn. Raises: NotFound."""
+    async def choose(
+        self,
+        name: str,
+        task_set: str | None,
+        task_id: str | None,
+        seed: int | None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Choice:
+        """Settle what is played; what is left out, and not meant by the options either, is drawn. Raises: NotFound."""
         environment = self.environment(name)
+        if task_id is None and options:
+            task_id = environment.task_of(options)
         drawn = secrets.randbits(31) if seed is None else seed
         set_name, tasks = await self._task_set(name, task_set)
 

@@ -352,8 +352,11 @@ class Episode(Ending):
             return recovery is None
         if done.terminated:
             self._end("submitted" if done.submitted else "terminated")
-            return False
+            return done.truncated
         if self.state is EpisodeState.ENDED:  # its time-out passed, or its grade was asked for, while it ran
+            return True
+        if done.truncated:
+            self._end("truncated")
             return True
         if record.index >= self.spec.max_steps:
             self._end("max_steps")

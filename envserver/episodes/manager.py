@@ -109,7 +109,9 @@ class EpisodeManager:
         self, request: CreateEpisode, owner: str, *, group_id: str | None = None, call_key: str | None = None
     ) -> tuple[Choice, Plan]:
         """What a request asks for. Raises: NotFound, InvalidRequest."""
-        choice = await self.catalog.choose(request.environment, request.task_set, request.task, request.seed)
+        choice = await self.catalog.choose(
+            request.environment, request.task_set, request.task, request.seed, request.options
+        )
         config = self.services.config
         ttl_s = request.ttl_s or config.default_ttl_s
         return choice, Plan(

@@ -39,7 +39,7 @@ async def _take(services: Services, world: World, actions: list[Any]) -> JsonObj
     divergence: JsonObject | None = None
     for index, (action, timeout_s, observed) in enumerate(actions, start=1):
         done = await _step(services, world, action, timeout_s)
-        if done.world_over or done.submitted or done.terminated:
+        if done.world_over or done.submitted or done.terminated or done.truncated:
             raise InfraError(f"the replay ended at step {index} of {len(actions)}: {done.outcome.value}")
         world.observation = done.observation
         observation = from_json(done.observation)

@@ -35,6 +35,9 @@ log = get_logger(__name__)
 LAUNCHER_ANSWER_S = 5.0
 """How long the launcher has to show that it lives when a sandbox has ended."""
 
+GIVEN_UP = (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
+"""After one of these the world is of no use, whoever says so."""
+
 
 @dataclass
 class Done:
@@ -45,6 +48,7 @@ class Done:
     """Encoded."""
     reward: float = 0.0
     terminated: bool = False
+    truncated: bool = False
     submitted: bool = False
     info: JsonObject = field(default_factory=dict)
     world_over: bool = False
@@ -56,7 +60,7 @@ class Done:
     @property
     def ours(self) -> bool:
         """Our fault: the episode cannot go on, and nobody may learn from it."""
-        return self.outcome in (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
+        return self.outcome in GIVEN_UP
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,10 @@ def _of_transition(transition: Transition) -> Done:
         observation=to_json(transition.observation, inf_nan_mode="null"),
         reward=transition.reward,
         terminated=transition.terminated or transition.submitted,
+        truncated=transition.truncated,
         submitted=transition.submitted,
         info=dict(transition.info),
+        world_over=transition.outcome in GIVEN_UP,
     )
 
 

@@ -5,7 +5,8 @@ Actions are plain data; what takes time waits for an event of the test, so that 
     {"type": "echo", "value": ...}        observes the value
     {"type": "wait", "gate": "g"}         waits until the test opens gate "g" (counts how often it ran)
     {"type": "print", "text": ..., "gate": "g"?}   streams output, then waits
-    {"type": "end"} {"type": "submit"} {"type": "score", "reward": r}
+    {"type": "end"} {"type": "cut"} {"type": "end_and_cut"} {"type": "give_up"}
+    {"type": "submit"} {"type": "score", "reward": r}
     {"type": "oom"} {"type": "pids"} {"type": "die"} {"type": "die_oom"} {"type": "silent", "cpu_s": used}
     {"type": "fail"} {"type": "crash"} {"type": "nonsense"} {"type": "nan"}
     {"type": "set", "value": ...} {"type": "get"}   what the policy's processes hold; the seed at first
@@ -472,6 +473,15 @@ class ScriptedEnvironment(Environment):
 
     async def do_end(self, action: JsonObject, context: StepContext) -> Transition:
         return Transition({}, terminated=True)
+
+    async def do_cut(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({}, reward=0.5, truncated=True)
+
+    async def do_end_and_cut(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({}, terminated=True, truncated=True)
+
+    async def do_give_up(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition({"error": "it broke"}, outcome=Outcome.INFRA_ERROR)
 
     async def do_submit(self, action: JsonObject, context: StepContext) -> Transition:
         if "answer" in action:
