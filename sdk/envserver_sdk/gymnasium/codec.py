@@ -10,9 +10,12 @@ Plain JSON stands for itself. What JSON has no word for becomes an object with t
     "\\ud800"           {"$type": "str", "base64": ...}                          UTF-8 that lets surrogates pass
     np.zeros(2)        {"$type": "array", "dtype": "<f8", "shape": [2], "base64": ...}
     np.float32(1)      {"$type": "scalar", "dtype": "<f4", "base64": ...}
+    GraphInstance(...) {"$type": "graph", "items": [nodes, edges, edge_links]}
 
 A dictionary with a key that is no string, or with a member `$type` of its own, is written as its items, so every value
 has one reading. Integers that a double cannot hold are tagged, because other readers of JSON would round them.
+
+This file is also sent into sandboxes, which have Gymnasium and nothing of ours: it imports nothing else.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import GraphInstance
 
 TAG = "$type"
 MAX_DEPTH = 200
@@ -130,6 +134,7 @@ _WRITERS: Mapping[type, Callable[[Any, int], Any]] = {
     tuple: lambda value, depth: {TAG: "tuple", "items": _encode_list(value, depth)},
     dict: _encode_dict,
     np.ndarray: _encode_array,
+    GraphInstance: lambda value, depth: {TAG: "graph", "items": _encode_list(list(value), depth)},
 }
 
 
@@ -171,6 +176,7 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "str": lambda document: _bytes(document).decode("utf-8", "surrogatepass"),
     "array": _decode_array,
     "scalar": _decode_scalar,
+    "graph": lambda document: GraphInstance(*(_decode(item) for item in document["items"])),
 }
 
 
