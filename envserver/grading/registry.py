@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from envserver.grading.answer import AnswerGrader
 from envserver.grading.base import Grader, GradingError
 from envserver.grading.calls import CallsGrader
+from envserver.grading.returns import ReturnGrader
 from envserver.grading.worker import WorkerGrader
 from envserver.grading.world import WorldGrader
 
 GRADERS: Mapping[str, Grader] = {
-    grader.kind: grader for grader in (WorkerGrader(), AnswerGrader(), WorldGrader(), CallsGrader())
+    grader.kind: grader for grader in (WorkerGrader(), AnswerGrader(), WorldGrader(), CallsGrader(), ReturnGrader())
 }
 
 
