@@ -11,7 +11,7 @@ from envserver.images.build import EPISODE_IMAGES
 
 OLDEST_ENGINE = (20, 10)
 OLDEST_COMPOSE = (1, 29)
-IMAGES_BYTES = int(1.2 * GIB)
+IMAGES_BYTES = int(1.5 * GIB)
 RESERVE_BYTES = 2 * GIB
 """The launcher leaves so much of the disk alone."""
 NODE_IMAGE = "envserver/node:latest"

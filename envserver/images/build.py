@@ -64,11 +64,12 @@ IMAGES = (
     Image("agent-tests", _folder("agent"), {"BASE": "base"}, stage="tests", with_tests=True),
     Image("code", _folder("code"), {"BASE": "base"}),
     Image("busybox", _folder("busybox"), {"BASE": "base"}),
+    Image("gym", _folder("gym"), {"BASE": "base"}),
     Image("node", _NODE_CONTEXT, {"BASE": "base", "AGENT": "agent"}),
 )
-NODE_IMAGES = ("code", "busybox", "node")
+NODE_IMAGES = ("code", "busybox", "gym", "node")
 """What a node needs, with what they stand on; the others are for tests."""
-EPISODE_IMAGES = ("code", "busybox")
+EPISODE_IMAGES = ("code", "busybox", "gym")
 """Those that sandboxes are made from, and that a node has to import."""
 
 

@@ -62,13 +62,13 @@ class Surroundings(Host):
             DOCKER: Ran(0, "20.10.24+dfsg1"),
             COMPOSE: Ran(0, "2.20.1"),
             "docker info --format {{.DockerRootDir}}": Ran(0, "/var/lib/docker"),
-            LISTED: Ran(0, "envserver/node\nenvserver/code\nenvserver/busybox\ndebian"),
+            LISTED: Ran(0, "envserver/node\nenvserver/code\nenvserver/busybox\nenvserver/gym\ndebian"),
             _ps("launcher"): Ran(0, NODE_ID),
             _ps("server"): Ran(0, NODE_ID),
             f"{IN_LAUNCHER} sh -c crun --version; criu --version": Ran(0, TOOLS),
             f"{IN_LAUNCHER} envserver health --launcher": Ran(0, "{}"),
             f"{IN_LAUNCHER} envserver images ls --json": Ran(
-                0, json.dumps([{"names": ["code"]}, {"names": ["busybox"]}])
+                0, json.dumps([{"names": ["code"]}, {"names": ["busybox"]}, {"names": ["gym"]}])
             ),
         }
     )
@@ -229,7 +229,7 @@ MISSING: list[tuple[str, Change, str, Level, str]] = [
     (
         "disk",
         lambda h: h.having(free=10 * GIB).saying(_ps("launcher"), Ran(0)),
-        "want 19",
+        "want 20",
         Level.WARN,
         "ENVSERVER_LAYERS_GIB",
     ),
@@ -241,7 +241,7 @@ MISSING: list[tuple[str, Change, str, Level, str]] = [
         Level.FAIL,
         "ENVSERVER_PORT",
     ),
-    ("images", lambda h: h.saying(LISTED, Ran(0, "envserver/node")), "code, busybox", Level.WARN, "images build"),
+    ("images", lambda h: h.saying(LISTED, Ran(0, "envserver/node")), "code, busybox, gym", Level.WARN, "images build"),
     (
         "crun, CRIU",
         lambda h: h.saying(f"{IN_LAUNCHER} sh -c crun --version; criu --version", Ran(127, stderr="sh: 1: crun: n")),
@@ -356,7 +356,7 @@ def test_inside_a_node_no_docker_is_needed() -> None:
     host = Surroundings(programs={}, health="refused").writing("/usr/lib/envserver/agent", "")
     host.saying("sh -c crun --version; criu --version", Ran(0, TOOLS))
     host.saying("envserver health --launcher", Ran(0, "{}"))
-    host.saying("envserver images ls --json", Ran(0, '[{"names": ["code", "busybox"]}]'))
+    host.saying("envserver images ls --json", Ran(0, '[{"names": ["code", "busybox", "gym"]}]'))
     findings = find(host)
     assert "docker" not in findings
     assert {finding.name for finding in findings.values() if finding.level is not Level.OK} == {"server"}
