@@ -130,7 +130,14 @@ class RunningServer:
         await self.stop()
 
     async def start(self) -> None:
-        """Return when it answers. Raises: whatever kept it from starting."""
+        """Return when it answers, having taken over what an earlier server left. Raises: whatever kept it from that."""
+        try:
+            with self._uvicorn.capture_signals():
+                await self.manager.adopt()
+        except BaseException:
+            self._socket.close()
+            await self.journal.close()
+            raise
         self._serving = asyncio.ensure_future(self._uvicorn.serve([self._socket]))
         while not self._uvicorn.started:
             if self._serving.done():
@@ -180,7 +187,6 @@ class RunningServer:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[None]:
-        await self.manager.adopt()
         watches = (self.services.metrics.watch_loop(), self.keyring.watch(), self._sweep())
         watching = [asyncio.ensure_future(watch) for watch in watches]
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from envserver.episodes.journal.errors import JournalUnavailableError
 from envserver.server import RunningServer
 from envserver_sdk import AsyncClient, Timeouts
 from envserver_sdk.errors import ConnectionFailed, Problem, ShuttingDown
@@ -78,6 +79,28 @@ async def test_a_server_that_was_asked_to_end_while_it_started_starts_and_ends(r
     await starting
     await server.wait()
     assert server.url.startswith("http://127.0.0.1:")
+
+
+async def test_a_server_that_cannot_take_over_says_why_and_serves_nobody(
+    runtime: ScriptedRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make() -> RunningServer:
+        config = make_config(journal=tmp_path / "journal")
+        return RunningServer(config, runtime, environments=ENVIRONMENTS, graders=ScriptedGrader().get)
+
+    async def full(*_: object) -> None:
+        raise JournalUnavailableError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("envserver.episodes.recovery.Recoverer.recover", full)
+        server = make()
+        with pytest.raises(JournalUnavailableError, match="disk is full"):
+            await server.start()
+        assert "Traceback" not in caplog.text
+        with pytest.raises(OSError):
+            await asyncio.open_connection(*server.url.removeprefix("http://").split(":"))
+    async with make() as server, AsyncClient(server.url) as client:  # neither port nor journal is held any more
+        assert (await client.health()).status == "ok"
 
 
 def test_sigterm_ends_the_process_with_nothing_left(tmp_path: Path) -> None:
