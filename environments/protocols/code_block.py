@@ -121,7 +121,7 @@ class _Reading(Reading):
             return
         end, following = self._find_end(len(match["fence"]))
         if end < 0 and not self.is_cut_off("```"):
-            self._refuse_unclosed(language)
+            self._at_unclosed(match, language)
             return
         end, following = (end, following) if end >= 0 else (len(self.text), len(self.text))
         code = self.text[self.position : end]
@@ -146,10 +146,12 @@ class _Reading(Reading):
             place = found.end()
         return -1, -1
 
-    def _refuse_unclosed(self, language: str) -> None:
+    def _at_unclosed(self, match: re.Match[str], language: str) -> None:
         if language in self._blocks:
             message = "the code block is not closed by ``` on a line of its own, so it may be cut off"
             self.draft.refuse("unclosed_tag", message, self.draft.open_call())
+        else:
+            self.outside(match.start(), len(self.text))
         self.disbelieve()
 
     def _take(self, target: Mapping[str, str], code: str) -> None:

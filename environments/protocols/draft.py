@@ -73,6 +73,7 @@ class Draft:
     def turn(self, no_action: str) -> Turn:
         """The finished turn; `no_action` tells the policy what the format would have it write."""
         if self._calls or self.refused:
+            self.texts += [self.answer or ""] if not self._calls else []
             self.answer = None
         elif not self.answer:
             self.answer = None

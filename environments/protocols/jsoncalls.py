@@ -64,7 +64,7 @@ def read_named_call(text: str, start: int, closer: str, separator: str = "") -> 
     ends = [place for place in (text.find(mark, start), text.find(closer, start) if closer else -1) if place >= 0]
     end = min(ends, default=len(text))
     name = text[start:end].strip()
-    if not name or len(name) > MAX_SHOWN_CHARS * 2 or len(name.split()) > 1:
+    if not name or len(name) > MAX_SHOWN_CHARS * 2 or len(name.split()) > 1 or "(" in name:
         raise CallError("bad_call", f"{quoted(name)} is no name of a tool; write {form}")
     if not text.startswith(mark, end):
         raise CallError("bad_call", f"{quoted(name)} has no object of arguments; write {form}")

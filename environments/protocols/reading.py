@@ -34,6 +34,8 @@ class Reading(ABC):
         self._think_begin, self._think_end = think
         self._stop = stop
         self._thought_until = 0
+        self.believed = True
+        """The text has been read to its end, rather than only so far."""
 
     def run(self) -> None:
         """Read all of the text into the draft."""
@@ -69,6 +71,7 @@ class Reading(ABC):
         """Read nothing from here on, unless it turns out that all of it is still thought."""
         end = self.text.rfind(self._think_end, self.position) if self._think_end else -1
         self.position = len(self.text) if end < 0 else end
+        self.believed = end >= 0
 
     def made_up(self, marker: str) -> None:
         """The policy writes a result by itself, and most likely goes on from it: believe nothing of that."""

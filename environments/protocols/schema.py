@@ -16,9 +16,11 @@ from typing import Any
 from environments.protocols.hints import did_you_mean, names, quoted
 
 MAX_ERRORS = 3
-_MAX_CHECKS = 200_000
+_MAX_CHECKS = 100_000
 """Schemas that refer to themselves in alternatives could make checking exponential: it ends here."""
 _MAX_DEPTH = 200
+_MAX_NAMED_DEPTH = 8
+"""Types are looked for in alternatives of alternatives, so deep."""
 
 Schema = Mapping[str, Any]
 
@@ -87,8 +89,9 @@ class _Checker:
         )
 
     def kinds(self, schema: Any, depth: int) -> list[str]:
+        self._checks_left -= 1
         schema = self._resolved(schema)
-        if not isinstance(schema, Mapping) or depth > 8:
+        if not isinstance(schema, Mapping) or depth > _MAX_NAMED_DEPTH or self._checks_left < 0:
             return []
         found = list(_types(schema))
         for alternative in _alternatives(schema):

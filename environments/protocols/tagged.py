@@ -118,7 +118,7 @@ class _Reading(CallReading):
 
     def finish(self) -> None:
         answer = "".join(self._answer).strip()
-        if self._in_answer and not self.is_cut_off("</answer>"):
+        if self._in_answer and self.believed and not self.is_cut_off("</answer>"):
             if self.draft.attempts:
                 self.draft.forgive("unclosed_tag", "the answer is not closed by </answer>")
             else:

@@ -69,10 +69,10 @@ class TextProtocol(Protocol):
         """One problem as the policy sees it."""
 
     def _without_end_tokens(self, text: str) -> str:
-        text = text.rstrip()
-        while ended := next((token for token in self.settings.end_tokens if text.endswith(token)), None):
-            text = text.removesuffix(ended).rstrip()
-        return text
+        end = _end_of_words(text, len(text))
+        while ended := next((token for token in self.settings.end_tokens if text.endswith(token, 0, end)), None):
+            end = _end_of_words(text, end - len(ended))
+        return text[:end]
 
 
 class CallReading(Reading):
@@ -129,6 +129,12 @@ def assistant(text: str) -> JsonObject:
 def listed(tools: Mapping[str, ToolSchema]) -> str:
     """The tools for a system prompt, one a line."""
     return "\n".join(encode(function_schema(tool)) for tool in tools.values())
+
+
+def _end_of_words(text: str, end: int) -> int:
+    while end and text[end - 1].isspace():
+        end -= 1
+    return end
 
 
 def _position(call_id: str | None) -> int:
