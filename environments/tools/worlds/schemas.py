@@ -65,7 +65,7 @@ def _check_members(schema: Mapping[str, Any], value: JsonObject, place: str, dep
         if name in known:
             yield from _check(known[name], member, _inner(place, name), depth + 1)
         elif schema.get("additionalProperties", bool(place)) is False:
-            yield f"there is no {_name(_inner(place, name[:64]))}; it takes {', '.join(map(repr, known)) or 'none'}"
+            yield f"there is no argument {_inner(place, name[:64])!r}; it takes {', '.join(map(repr, known)) or 'none'}"
 
 
 def _is(value: Any, kind: str) -> bool:

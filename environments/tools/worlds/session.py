@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -137,6 +138,7 @@ def _why(result: CommandResult) -> str:
     return said[-1][:500] if said else f"it ended ({result.ending})"
 
 
+@cache
 def guest_source(name: str) -> str:
     """Of a program that runs in the sandbox."""
     return (resources.files("environments.tools") / f"guest/{name}.py").read_text(encoding="utf-8")
