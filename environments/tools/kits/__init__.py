@@ -1,0 +1,12 @@
+"""The kits that ship with envserver, by the names that tasks and callers ask for them by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from environments.tools.kit import Kit
+from environments.tools.kits.search import SearchKit
+from environments.tools.worlds.kit import WorldKit
+from environments.tools.worlds.recording import RecordingKit
+
+KITS: Mapping[str, type[Kit]] = {kit.name: kit for kit in (SearchKit, WorldKit, RecordingKit)}
