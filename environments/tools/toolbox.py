@@ -133,7 +133,7 @@ class Toolbox:
     def facts(self) -> Mapping[str, Any]:
         """For the graders."""
         kits = {kit.name: found for kit in self.kits if (found := kit.facts())}
-        return {**self.record.snapshot(), "kits": kits}
+        return {**self.record.snapshot(), "offered": sorted(self.tools), "kits": kits}
 
 
 def _seed_of(seed: int, number: int) -> int:

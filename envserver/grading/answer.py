@@ -6,13 +6,13 @@ A right answer that was guessed pays half; a wrong one pays nothing, however wel
 through the motions is never learned. Everything but the answer's text comes from the server's own notes of the calls.
 
 A task's data: `answer` (matching.py), `evidence` (groups of document ids: one of each group must have been seen),
-`tools` (those that a good solution uses), `par_calls`, `weights` (members of `Weights`).
+`tools` (those that a good solution uses, or groups of which it uses one), `par_calls`, `weights` (see `Weights`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ def judge(data: Mapping[str, Any], answer: str | None, facts: Mapping[str, Any])
     evidence, tools = data.get("evidence", ()), data.get("tools", ())
     quality = {
         "evidence": _share(evidence, [set(call["seen"]) for call in calls]),
-        "tools": _share_of_tools(tools, calls),
+        "tools": _share_of_tools(tools, calls, set(facts["offered"]) if "offered" in facts else None),
         "citations": _cited(evidence, answer or "", calls),
     }
     lost = {
@@ -83,9 +83,13 @@ def _share(groups: Sequence[Sequence[str]], seen: Sequence[set[str]]) -> float:
     return _mean([bool(everything.intersection(group)) for group in groups])
 
 
-def _share_of_tools(tools: Sequence[str], calls: Sequence[Mapping[str, Any]]) -> float:
+def _share_of_tools(
+    tools: Sequence[str | Sequence[str]], calls: Sequence[Mapping[str, Any]], offered: Set[str] | None
+) -> float:
+    """Of those, or of each group one, that the episode had."""
     used = {call["tool"] for call in calls if not call["error"]}
-    return _mean([tool in used for tool in tools])
+    groups = [{tool} if isinstance(tool, str) else set(tool) for tool in tools]
+    return _mean([bool(group & used) for group in groups if offered is None or group & offered])
 
 
 def _cited(groups: Sequence[Sequence[str]], answer: str, calls: Sequence[Mapping[str, Any]]) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from environments.tools.kit import Kit
-from environments.tools.kits.search import SearchKit
+from environments.tools.kits.search import RetrievalKit, SearchKit
 from environments.tools.worlds.kit import WorldKit
 from environments.tools.worlds.recording import RecordingKit
 
-KITS: Mapping[str, type[Kit]] = {kit.name: kit for kit in (SearchKit, WorldKit, RecordingKit)}
+KITS: Mapping[str, type[Kit]] = {kit.name: kit for kit in (SearchKit, RetrievalKit, WorldKit, RecordingKit)}

@@ -12,7 +12,9 @@ from environments.tools.kit import Kit
 from environments.tools.tool import ToolContext, ToolError, ToolResult, tool
 
 PART_CHARS = 4000
+PASSAGE_CHARS = 1000
 MAX_QUERY_CHARS = 500
+NOTHING = "Nothing was found. Try other words: the name of a country, a city or a chemical element."
 
 
 class SearchKit(Kit):
@@ -68,3 +70,32 @@ class SearchKit(Kit):
         text = page.text[(part - 1) * PART_CHARS : part * PART_CHARS]
         more = f"\n[part {part} of {parts}]" if parts > 1 else ""
         return ToolResult(f"{page.title}\n\n{text}{more}", seen=(page.page_id,))
+
+
+class RetrievalKit(Kit):
+    """One tool: the texts of the best pages at once, as formats know it that have nothing but a search."""
+
+    name: ClassVar[str] = "retrieval"
+
+    @tool
+    async def retrieve(
+        self,
+        context: ToolContext,
+        query: Annotated[str, Field(max_length=MAX_QUERY_CHARS)],
+        limit: Annotated[int, Field(ge=1, le=5)] = 3,
+    ) -> ToolResult:
+        """Search for pages by words, and read the beginnings of the best.
+
+        Args:
+            query: A few words: names, and what is wanted of them.
+            limit: At most so many pages.
+        """
+        found = await corpus()
+        try:
+            pages = [await found.page(hit.page_id) for hit in await found.search(query, limit)]
+        except SearchTimeoutError as error:
+            raise ToolError(f"{error}: use fewer words") from None
+        passages = [f"[{page.page_id}] {page.title}\n{page.text[:PASSAGE_CHARS]}" for page in pages if page is not None]
+        return ToolResult(
+            "\n\n".join(passages) or NOTHING, seen=tuple(page.page_id for page in pages if page is not None)
+        )

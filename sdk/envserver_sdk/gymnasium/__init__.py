@@ -29,7 +29,11 @@ __all__ = [
     "codec",
 ]  # fmt: skip
 
-IDS = {"envserver/Code-v0": {"environment": "code"}, "envserver/Episode-v0": {}}
+IDS = {
+    "envserver/Code-v0": {"environment": "code"},
+    "envserver/Tools-v0": {"environment": "tools"},
+    "envserver/Episode-v0": {},
+}
 
 
 def _register() -> None:

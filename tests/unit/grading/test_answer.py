@@ -66,6 +66,14 @@ def test_whatever_is_missing_is_lost_for_its_own_reason(changed: dict[str, Any],
     assert set(graded.report["lost"]) == lost
 
 
+def test_of_a_group_of_tools_one_is_enough_and_only_those_that_there_were_count() -> None:
+    data = {**DATA, "tools": [["search", "retrieve"], ["calculator", "python"]]}
+    facts: dict[str, Any] = {"calls": CALLS[:2]}
+    assert judge(data, RIGHT, facts).components["tools"] == 0.5
+    assert judge(data, RIGHT, facts | {"offered": ["search", "python"]}).components["tools"] == 0.5
+    assert judge(data, RIGHT, facts | {"offered": ["search", "other"]}).components["tools"] == 1.0
+
+
 def test_a_citation_of_what_was_never_observed_is_named() -> None:
     assert "[9]" in grade("118.5 (observation[9])").report["lost"]["citations"]
 

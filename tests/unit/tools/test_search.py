@@ -12,7 +12,7 @@ from environments.environment import StepContext
 from environments.tools.corpus import Corpus, corpus, index
 from environments.tools.corpus.pages import documents
 from environments.tools.corpus.sources import cities, countries, elements, release
-from environments.tools.kits.search import SearchKit
+from environments.tools.kits.search import RetrievalKit, SearchKit
 from environments.tools.tool import ArgumentsError, ToolContext, ToolError, ToolResult
 from tests.unit.local_sandbox import LocalSandbox
 
@@ -78,6 +78,13 @@ async def test_a_long_page_comes_in_parts(context: ToolContext, monkeypatch: pyt
     assert "".join(text.split("\n\n", 1)[1].rsplit("\n[part", 1)[0] for text in texts) == whole.split("\n\n", 1)[1]
     with pytest.raises(ToolError, match=f"the page has {parts} parts, no part {parts + 1}"):
         await call(context, "open_page", page_id="element:Fe", part=parts + 1)
+
+
+async def test_a_retrieval_reads_the_best_pages_at_once(context: ToolContext) -> None:
+    result = await RetrievalKit().tools["retrieve"].call(context, {"query": "Norway population area", "limit": 2})
+    assert set(result.seen) == {"country:NO", "geography:NO"}
+    assert f"Population: {countries()['NO'].population:,}" in result.text
+    assert "[geography:NO]" in result.text
 
 
 @pytest.mark.parametrize(
