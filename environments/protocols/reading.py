@@ -43,6 +43,7 @@ class Reading(ABC):
             self.outside(self.position, match.start())
             self.position = match.end()
             if match[0] == self._think_begin:
+                self.at_thought()
                 self._read_thought()
             elif match[0] == self._think_end:
                 self._all_was_thought(match.start())
@@ -63,6 +64,9 @@ class Reading(ABC):
 
     def forget(self) -> None:  # noqa: B027  # most hold no state of their own
         """All that was read so far turned out to be thought."""
+
+    def at_thought(self) -> None:  # noqa: B027
+        """A thought begins at `position`, and will be left out of what stands around it."""
 
     def finish(self) -> None:  # noqa: B027
         """The text is over."""

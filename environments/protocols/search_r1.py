@@ -87,6 +87,8 @@ class _Reading(Reading):
         self._open = ""
         self._body: list[str] = []
         self._answered = False
+        self._torn = False
+        """A thought stands inside of the open tag: the query without it is none that the text contains."""
 
     def at(self, match: re.Match[str]) -> None:
         marker = match[0]
@@ -107,12 +109,15 @@ class _Reading(Reading):
             code = "text_after_call" if self.draft.attempts else "stray_text"
             self.draft.forgive(code, f"there is text outside of the tags: {quoted(text.strip()[:40])}")
 
+    def at_thought(self) -> None:
+        self._torn = bool(self._open)
+
     def _at_begin(self, marker: str) -> None:
         if self._answered or (marker == "<answer>" and self.draft.attempts):
             self.draft.forgive("text_after_call", f"{marker} after a search or an answer does not count")
             self.disbelieve()
             return
-        self._open, self._body = marker, []
+        self._open, self._body, self._torn = marker, [], False
 
     def _at_end(self, marker: str) -> None:
         closer = self._open.replace("<", "</")
@@ -132,6 +137,8 @@ class _Reading(Reading):
         call_id = self.draft.open_call()
         if call_id is None:
             self.disbelieve()
+        elif self._torn:
+            self.draft.refuse("bad_call", "a thought stands inside of <search>: think before it", call_id)
         elif not body:
             self.draft.refuse("wrong_arguments", "the query is empty: write it between <search> and </search>", call_id)
         else:

@@ -28,6 +28,7 @@ CASES = [
     Case("empty answer", "<answer> </answer>", problems=("no_action",)),
     Case("in the thought", "<think><search>a</search></think><answer>b</answer>", (), "b", "<search>a</search>"),
     Case("in a thought of the template", "<search>a</search></think><answer>b</answer>", (), "b", "<search>a</search>"),
+    Case("a thought in the query", "<search>ra<think>x</think>in</search>", thought="x", problems=("bad_call",)),
     Case("half in a thought", "<search>a</think><search>rain</search>", (RAIN,), thought="<search>a"),
     Case("prose", "It rains.", problems=("~stray_text", "no_action")),
     Case("empty", "", problems=("no_action",)),
