@@ -23,6 +23,8 @@ def as_text(observation: Mapping[str, Any]) -> str:
         for name, value in observation.items()
         if name not in _SILENT and name not in _PLAIN and name not in _NAMED
     }
+    if parts:
+        rest.pop("observation", None)  # a simulator's, in numbers: what was said says the same
     if rest:
         parts.append(json.dumps(rest, ensure_ascii=False))
     if observation.get("session") in ("interrupted", "restarted", "lost") and not observation.get("note"):
