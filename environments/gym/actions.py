@@ -37,6 +37,14 @@ MEMBERS: Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]] = {
         ("text",),
         {"text": {"type": "string", "maxLength": MAX_TEXT}},
     ),
+    "call": (
+        "Call a tool that the environment has of its own.",
+        ("name",),
+        {
+            "name": {"type": "string", "description": "The tool's name"},
+            "arguments": {"type": "object", "description": "Its arguments by name; none when left out"},
+        },
+    ),
     "render": (
         "Draw the environment as it stands; needs the option `render`.",
         (),
@@ -113,6 +121,13 @@ def _text(value: dict[str, Any]) -> dict[str, Any]:
     return {"text": text}
 
 
+def _call(value: dict[str, Any]) -> dict[str, Any]:
+    name, arguments = value["name"], value.get("arguments", {})
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise ActionError("'name' must be a string and 'arguments' an object")
+    return {"name": name, "arguments": arguments}
+
+
 def _render(value: dict[str, Any]) -> dict[str, Any]:
     if value.get("format", "png") not in FORMATS:
         raise ActionError(f"'format' must be one of {', '.join(FORMATS)}")
@@ -123,5 +138,6 @@ _PARSERS = {
     "step": lambda value: {"action": value["action"]},
     "step_many": _step_many,
     "text": _text,
+    "call": _call,
     "render": _render,
 }

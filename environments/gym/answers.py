@@ -11,7 +11,7 @@ from typing import Any
 from environments.gym.driver import JunkError
 
 TALLY = ("steps", "episodes", "ended_return", "standing_return")
-SHOWN = ("observation", "text", "images", "frame")
+SHOWN = ("observation", "text", "result", "images", "frame")
 MANY = ("observations", "rewards", "terminations", "truncations", "reset_observations", "steps", "stopped", "infos")
 BEGUN = ("observation_space", "action_space", "max_episode_steps", "actions")
 
@@ -23,7 +23,8 @@ OBSERVATION_SCHEMA: dict[str, Any] = {
     "properties": {
         "prompt": {**_TEXT, "description": "What is to be done; in the first observation"},
         "observation": {**_DOCUMENT, "description": "The environment's own, as a document of the typed codec"},
-        "text": {**_TEXT, "description": "The same in words, with the option `text`"},
+        "text": {**_TEXT, "description": "The observation in words, with the option `text`"},
+        "result": {**_TEXT, "description": "What a tool says"},
         "images": {
             "type": "array",
             "items": {

@@ -32,6 +32,7 @@ SOURCES = (
     "environments.gym.guest.channel",
     "environments.gym.guest.documents",
     "environments.gym.guest.actions",
+    "environments.gym.guest.calls",
     "environments.gym.guest.record",
     "environments.gym.guest.png",
     "environments.gym.guest.words",

@@ -8,18 +8,25 @@ is `policy_timeout` as elsewhere, with the steps that were taken; and the end of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from environments.environment import Artifacts, Environment, EnvironmentSpec, JsonObject, StepContext, Transition
 from environments.gym import answers
 from environments.gym.actions import ActionError, action_schema, encode_request, parse_action
 from environments.gym.driver import Driver, JunkError, Reply
+from environments.gym.furnace.tasks import Furnace
 from environments.gym.options import is_env_id, parse_options
 from environments.gym.tasks import Gymnasium
 from environments.tasks import Task, TaskSet
 from envserver.runtimes.base import MIB, Ending, Limits, Sandbox, SandboxError, SandboxGoneError
 from envserver_sdk.models import Outcome
+
+FURNACE = tuple(
+    f"environments.gym.furnace.{name}"
+    for name in "thermal recipe sensors scenarios scoring simulation control describing operating tools env".split()
+)
+"""What of the furnace is sent along, in the order of what it imports."""
 
 BEGIN_S = 60.0
 """For making the environment and its first observation."""
@@ -41,7 +48,7 @@ class GymEnvironment(Environment):
         max_steps=1_000_000,  # the environment's own limit is the one that counts
     )
 
-    sources: ClassVar[tuple[str, ...]] = ()
+    sources: ClassVar[tuple[str, ...]] = FURNACE
     """Names of modules that are sent along and register environments when they are run: for those of a package on the
     server's side. They may import NumPy, Gymnasium and one another, in this order.
     """
@@ -51,10 +58,12 @@ class GymEnvironment(Environment):
         self._driver: Driver | None = None
         self._tally: dict[str, float] = {}
         self._score: tuple[float, float] | None = None
+        self._tools: Sequence[JsonObject] = ()
+        """Of the environment's own, where its task says so."""
 
     @classmethod
     def task_sets(cls) -> Mapping[str, TaskSet]:
-        return {Gymnasium.name: Gymnasium()}
+        return {Gymnasium.name: Gymnasium(), Furnace.name: Furnace()}
 
     @classmethod
     def task_of(cls, options: Mapping[str, Any]) -> str | None:
@@ -71,6 +80,7 @@ class GymEnvironment(Environment):
     ) -> tuple[JsonObject, JsonObject]:
         wanted = parse_options(task, options)
         self._sandbox, self._score = sandbox, wanted.score
+        self._tools = task.public.get("tools", ())
         if self._driver is None:  # else it was prepared
             self._driver = await Driver.start(sandbox, self.sources)
         reply = await self._driver.ask(encode_request(wanted.request(seed)), StepContext(BEGIN_S))
@@ -80,7 +90,7 @@ class GymEnvironment(Environment):
             raise ValueError(reason)
         self._tally = answers.tally(reply.answer)
         info = answers.begun(reply.answer)
-        prompt = f"{task.prompt}\n\nAn action is {info['actions']}."
+        prompt = task.prompt if self._tools else f"{task.prompt}\n\nAn action is {info['actions']}."
         return {"prompt": prompt, **answers.shown(reply.answer)}, info
 
     async def step(self, action: Any, context: StepContext) -> Transition:
@@ -134,6 +144,17 @@ class GymEnvironment(Environment):
         said = result.stderr.text[-2000:]
         return Transition({"error": f"the environment died with {how}\n{said}"}, outcome=Outcome.INFRA_ERROR)
 
+    def tools(self) -> Sequence[JsonObject]:
+        """The environment's own where it has some, else the kinds of action that need no other's tools."""
+        return self._tools or [tool for tool in super().tools() if tool["name"] != "call"]
+
+    def call(self, name: str, arguments: JsonObject) -> JsonObject:
+        return {"type": "call", "name": name, "arguments": arguments} if self._tools else super().call(name, arguments)
+
+    def answer(self, text: str) -> JsonObject:
+        """A model that only speaks names its action, or has nothing left to do."""
+        return self.call("finish", {}) if self._tools else {"type": "text", "text": text}
+
     async def artifacts(self) -> Artifacts:
         return Artifacts({}, facts={"tally": self._tally, "score": self._score})
 
@@ -142,5 +163,6 @@ class GymEnvironment(Environment):
 
     def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
         self._sandbox, self._driver = sandbox, Driver.attach(sandbox)
+        self._tools = task.public.get("tools", ())
         self._tally, score = state["tally"], state["score"]
         self._score = (score[0], score[1]) if score else None

@@ -19,6 +19,7 @@ import numpy as np
 
 from environments.gym.guest import png, words
 from environments.gym.guest.actions import RefusedError, legal, parse, read, read_many
+from environments.gym.guest.calls import check_call
 from environments.gym.guest.documents import FailedError, informed, observed, rewarded
 from environments.gym.guest.record import MAX_BYTES, Record
 from environments.gym.known import KNOWN
@@ -58,7 +59,7 @@ class Host:
         self._tally = Tally()
         self._operations: Mapping[str, Callable[[Json], Json]] = {
             "make": self._make, "step": self._step, "text": self._say, "step_many": self._step_many,
-            "render": self._render,
+            "call": self._call, "render": self._render,
         }  # fmt: skip
 
     def answer(self, request: Json) -> Json:
@@ -123,11 +124,23 @@ class Host:
         return self._advance(parse(self._env.action_space, request["text"], self._names[1]))
 
     def _advance(self, action: Any) -> Json:
-        observation, reward, terminated, truncated, info = self._guarded(lambda: self._env.step(action))
+        step = self._guarded(lambda: self._env.step(action))
+        return self._shown(step[0], self._took(*step))
+
+    def _took(self, observation: Any, reward: Any, terminated: Any, truncated: Any, info: Any) -> Json:
+        """One step, counted."""
         number = rewarded(reward)
-        self._tally.add(number, terminated or truncated)
+        self._tally.add(number, bool(terminated or truncated))
         ends = {"reward": number, "terminated": bool(terminated), "truncated": bool(truncated)}
-        return self._shown(observation, {**ends, "info": informed(info)})
+        return {"observation": observed(observation), **ends, "info": informed(info)}
+
+    def _call(self, request: Json) -> Json:
+        """A tool of an environment that has some: `tools()` and `call(name, arguments)`."""
+        inner: Any = self._env.unwrapped
+        tools = inner.tools() if hasattr(inner, "tools") else ()
+        check_call(tools, request["name"], request["arguments"])
+        said, step = self._guarded(lambda: inner.call(request["name"], request["arguments"]))
+        return {**self._took(*step), "result": words.clean(said)}
 
     def _step_many(self, request: Json) -> Json:
         actions = read_many(self._env.action_space, request["actions"], self._names[1])

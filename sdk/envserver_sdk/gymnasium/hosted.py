@@ -101,10 +101,8 @@ class HostedEnv(EnvserverEnv):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take a step. Raises: InvalidAction for one that is not in the space; and as `EnvserverEnv.step`."""
         said, reward, terminated, truncated = self._act({"type": "step", "action": codec.encode(action)})
-        return (
-            codec.decode(said["observation"]), reward, terminated, truncated,
-            codec.decode(self.server_info["env_info"]),
-        )  # fmt: skip
+        info = codec.decode(self.server_info["env_info"])
+        return codec.decode(said["observation"]), reward, terminated, truncated, info
 
     def step_many(self, actions: Any, *, autoreset: bool = False, infos: bool = False) -> Steps:
         """Take steps one after another in one call: an array with an action a row, or a sequence of actions.
