@@ -42,7 +42,7 @@ class Anthropic(Protocol):
             return refused_turn(error.code, str(error))
         seen: set[str] = set()
         for use in uses:
-            _read_use(use, draft, seen)
+            _read_use(use, draft, seen, self.settings.max_chars)
         if uses:
             draft.texts = texts
         else:
@@ -102,7 +102,7 @@ def _blocks(message: Any) -> Sequence[Mapping[str, Any]]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else read_blocks(content)
 
 
-def _read_use(use: Mapping[str, Any], draft: Draft, seen: set[str]) -> None:
+def _read_use(use: Mapping[str, Any], draft: Draft, seen: set[str], max_chars: int) -> None:
     call_id = read_id(use, draft, seen)
     if call_id is None:
         return
@@ -112,7 +112,7 @@ def _read_use(use: Mapping[str, Any], draft: Draft, seen: set[str]) -> None:
         draft.refuse("bad_call", f"a tool_use has a name and an object 'input': {wrong}", call_id)
         return
     try:
-        check_value(arguments)
+        check_value(arguments, max_chars)
     except JsonError as error:
         draft.refuse("bad_json", f"the input of {quoted(name)} is not taken: {error}", call_id)
         return

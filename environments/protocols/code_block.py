@@ -111,9 +111,6 @@ class _Reading(Reading):
         self._blocks = settings.blocks
         self._last = ""
 
-    def forget(self) -> None:
-        self._last = ""
-
     def at(self, match: re.Match[str]) -> None:
         language = match["language"].strip().lower()
         if self.draft.attempts and language in _OUTPUT:
@@ -150,6 +147,7 @@ class _Reading(Reading):
         if language in self._blocks:
             message = "the code block is not closed by ``` on a line of its own, so it may be cut off"
             self.draft.refuse("unclosed_tag", message, self.draft.open_call())
+            self._last = "call"
         else:
             self.outside(match.start(), len(self.text))
         self.disbelieve()

@@ -16,7 +16,7 @@ from typing import Any
 from environments.protocols.hints import quoted
 
 MAX_DEPTH = 64
-MAX_VALUES = 1_000_000
+MAX_SIZE = 2_000_000
 _WHITESPACE = re.compile(r"[ \t\n\r]*+")
 
 
@@ -61,7 +61,7 @@ def decode_at(text: str, start: int) -> tuple[Any, int, str | None]:
         raise
     except ValueError:  # digits beyond what Python converts
         raise JsonError("an integer is beyond 64 bits") from None
-    check_value(value)
+    check_value(value, max(MAX_SIZE, len(text)))
     return value, end, forgiven
 
 
@@ -84,15 +84,16 @@ def skip_whitespace(text: str, start: int) -> int:
     return found.end() if found else start
 
 
-def check_value(value: Any) -> None:
-    """Raises: JsonError for a value that is not taken."""
-    level, depth, seen = [value], 0, 0
+def check_value(value: Any, max_size: int = MAX_SIZE) -> None:
+    """Raises: JsonError for a value that is not taken; its size are its values and the characters of its texts."""
+    level, depth, size = [value], 0, 0
     while level:
         depth += 1
-        seen += len(level)
-        if depth > MAX_DEPTH or seen > MAX_VALUES:
-            what = f"is nested deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"has over {MAX_VALUES} values"
-            raise JsonError(f"it {what}")
+        size += sum(len(each) + 1 if isinstance(each, str | dict | list) else 1 for each in level)
+        if depth > MAX_DEPTH:
+            raise JsonError(f"it is nested deeper than {MAX_DEPTH} levels")
+        if size > max_size:
+            raise JsonError(f"it is larger than {max_size} characters and values")
         level = [inner for each in level for inner in _inner_values(each)]
 
 

@@ -58,12 +58,17 @@ def read_members(message: Any) -> Mapping[str, Any]:
 
 def check_text(text: str, max_chars: int) -> None:
     """Raises: MessageError."""
-    if len(text) > max_chars:
-        raise MessageError("too_long", f"the message has {len(text)} characters, at most {max_chars} are read")
+    check_length(len(text), max_chars)
     try:
         check_unicode(text)
     except JsonError as error:
         raise MessageError("not_a_message", str(error)) from None
+
+
+def check_length(chars: int, max_chars: int) -> None:
+    """Raises: MessageError."""
+    if chars > max_chars:
+        raise MessageError("too_long", f"the message has {chars} characters, at most {max_chars} are read")
 
 
 def block_text(block: Mapping[str, Any], member: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from environments.protocols.draft import Draft, refused_turn
 from environments.protocols.hints import quoted
 from environments.protocols.jsontext import JsonError, check_value, decode, encode
-from environments.protocols.messages import Message, MessageError, check_text, read_message, with_pictures
+from environments.protocols.messages import Message, MessageError, check_length, read_message, with_pictures
 from environments.protocols.protocol import (
     FormatProblem,
     JsonObject,
@@ -38,7 +38,7 @@ class OpenAI(Protocol):
     def parse(self, message: Any, tools: Mapping[str, ToolSchema], index: int = 1) -> Turn:
         try:
             read = read_message(message, self.settings.max_chars)
-            _check_length(read, self.settings.max_chars)
+            check_length(_chars(read), self.settings.max_chars)
         except MessageError as error:
             return refused_turn(error.code, str(error))
         draft = Draft(tools, self.settings.max_calls, index)
@@ -46,7 +46,7 @@ class OpenAI(Protocol):
         draft.thoughts += filter(None, [read.thought, thought])
         seen: set[str] = set()
         for entry in read.tool_calls:
-            _read_call(entry, draft, seen)
+            _read_call(entry, draft, seen, self.settings.max_chars)
         if read.tool_calls:
             draft.texts.append(text)
         else:
@@ -107,7 +107,7 @@ def read_id(entry: Mapping[str, Any], draft: Draft, seen: set[str]) -> str | Non
     return call_id
 
 
-def _read_call(entry: Any, draft: Draft, seen: set[str]) -> None:
+def _read_call(entry: Any, draft: Draft, seen: set[str], max_chars: int) -> None:
     if not isinstance(entry, Mapping):
         draft.refuse("bad_call", f"an entry of 'tool_calls' is {quoted(entry)}, must be an object", draft.open_call())
         return
@@ -122,7 +122,7 @@ def _read_call(entry: Any, draft: Draft, seen: set[str]) -> None:
         draft.refuse("bad_call", f"the function's name is {quoted(function.get('name'))}, must be a string", call_id)
         return
     try:
-        arguments, forgiven = _read_arguments(function.get("arguments"))
+        arguments, forgiven = _read_arguments(function.get("arguments"), max_chars)
     except JsonError as error:
         draft.refuse("bad_json", f"the arguments of {quoted(function['name'])} are no JSON: {error}", call_id)
         return
@@ -135,23 +135,19 @@ def _read_call(entry: Any, draft: Draft, seen: set[str]) -> None:
     draft.add_call(function["name"], arguments, call_id)
 
 
-def _read_arguments(given: Any) -> tuple[Any, str | None]:
+def _read_arguments(given: Any, max_chars: int) -> tuple[Any, str | None]:
     """Of a call: JSON as text, where nothing means none; or the value itself. Raises: JsonError."""
     if isinstance(given, str):
         return decode(given) if given.strip() else ({}, None)
-    check_value(given)
+    check_value(given, max_chars)
     return given, None
 
 
-def _check_length(message: Message, max_chars: int) -> None:
-    """All arguments count together. Raises: MessageError."""
-    total = len(message.text)
-    for entry in message.tool_calls:
-        function = entry.get("function") if isinstance(entry, Mapping) else None
-        arguments = function.get("arguments") if isinstance(function, Mapping) else None
-        total += len(arguments) if isinstance(arguments, str) else 0
-    if total > max_chars:
-        check_text(" " * total, max_chars)
+def _chars(message: Message) -> int:
+    """Of the text and all arguments that are text together; objects are counted where they are read."""
+    functions = [entry.get("function") for entry in message.tool_calls if isinstance(entry, Mapping)]
+    arguments = [function.get("arguments") for function in functions if isinstance(function, Mapping)]
+    return len(message.text) + sum(len(each) for each in arguments if isinstance(each, str))
 
 
 def _tool_message(call_id: str | None, content: str) -> JsonObject:

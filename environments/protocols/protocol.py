@@ -107,6 +107,7 @@ class Result:
     pictures: tuple[str, ...] = ()
     """PNG as base64."""
     error: bool = False
+    """The call ran and failed, or was refused by the tool itself."""
     number: int | None = None
     """Of the observation in the episode, from 1, where the protocol cites observations. None for what takes no number:
     a call that was refused before it ran."""

@@ -79,9 +79,6 @@ def _call_text(call: Call) -> str:
 class _Reading(CallReading):
     _last = ""
 
-    def forget(self) -> None:
-        self._last = ""
-
     def outside(self, start: int, end: int) -> None:
         text = self.text[start:end]
         self.draft.texts.append(text)

@@ -55,6 +55,7 @@ CASES = [
     Case("empty", message(), problems=("no_action",)),
     Case("only a thought", message(THINKING), thought="Hm.", problems=("no_action",)),
     Case("of a user", {"role": "user", "content": [FIRST]}, problems=("not_a_message",)),
+    Case("enormous input", message(use({"query": "a" * 1_000_001})), problems=("bad_json",)),
     Case("enormous", message(text("a" * 1_000_001)), problems=("too_long",)),
 ]
 

@@ -30,6 +30,7 @@ CASES = [
     Case("text after", f"{BLOCK}\nI wait.", (ONE,), text="I wait.", problems=("~text_after_call",)),
     Case("output of its own", f"{BLOCK}\n```output\n1\n```\nOne.", (ONE,), problems=("~made_up_result",)),
     Case("not closed", "```python\nprint(1)", problems=("unclosed_tag",)),
+    Case("not closed after text", "I count.\n```python\nprint(1)", text="I count.", problems=("unclosed_tag",)),
     Case("only opened", "```python", problems=("unclosed_tag",)),
     Case("another not closed", "See:\n```json\n{}", answer="See:\n```json\n{}"),
     Case("empty", "", problems=("no_action",)),

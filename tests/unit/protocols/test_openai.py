@@ -65,6 +65,7 @@ CASES = [
     Case("content is a number", {"content": 5}, problems=("not_a_message",)),
     Case("block is a text", {"content": ["Rain."]}, problems=("not_a_message",)),
     Case("a list", [message(entry())], problems=("not_a_message",)),
+    Case("enormous object", message(entry({"query": "a" * 1_000_001})), problems=("bad_json",)),
     Case("enormous", message(entry(" " * 600_000), entry(" " * 600_000)), problems=("too_long",)),
 ]
 

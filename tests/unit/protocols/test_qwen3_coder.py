@@ -100,6 +100,12 @@ def test_a_value_without_a_declared_type_is_text() -> None:
     assert turn.calls[0].arguments == {"why": "5"}
 
 
+def test_a_number_for_what_takes_text_is_text() -> None:
+    tool = ToolSchema("set", "", {"type": "object", "properties": {"to": {"type": ["string", "boolean"]}}})
+    turn = protocol("qwen3_coder").parse(call("set", to="5") + call("set", to="true"), {"set": tool})
+    assert [each.arguments for each in turn.calls] == [{"to": "5"}, {"to": True}]
+
+
 def test_calls_beyond_the_limit_do_not_run() -> None:
     turn = protocol({"name": "qwen3_coder", "max_calls": 1}).parse(CALL * 3, TOOLS)
     assert (len(turn.calls), codes(turn)) == (1, ("too_many_calls",))

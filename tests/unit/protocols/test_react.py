@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from environments.protocols import Result, protocol
+from environments.protocols import Result, ToolSchema, protocol
 from tests.unit.protocols.cases import TOOLS, Case, check, codes, ids
 
 RAIN = ("search_web", {"query": "rain"})
 ACTION = 'Action: search_web\nAction Input: {"query": "rain"}'
 OTHER = ACTION.replace("rain", "sun")
+
+TORN = ("bad_call", "~text_after_call", "bad_call", "~text_after_call")
 
 CASES = [
     Case("call", f"Thought: Hm.\n{ACTION}", (RAIN,), thought="Hm."),
@@ -50,6 +54,7 @@ CASES = [
     Case(
         "no input before an observation", "Action: finish\nObservation: done", problems=("bad_call", "~made_up_result")
     ),
+    Case("a thought before the input", "Action: finish\nThought: x\nAction Input: {}", problems=TORN),
     Case("no action", 'Action Input: {"query": "rain"}', problems=("bad_call",), thought='{"query": "rain"}'),
     Case("cut off", ACTION[:-5], problems=("bad_json",)),
     Case("unknown tool", ACTION.replace("search_web", "Search"), problems=("unknown_tool",)),
@@ -78,6 +83,13 @@ def test_messages_are_read(case: Case) -> None:
 def test_a_stray_observation_does_not_hide_what_the_template_thought() -> None:
     turn = protocol("react").parse(f"{ACTION}\nObservation: x\n</think>\n{OTHER}", TOOLS)
     assert [call.arguments for call in turn.calls] == [{"query": "sun"}]
+
+
+@pytest.mark.parametrize("schema", [{"type": "integer"}, {"type": ["string", "null"]}, True])
+def test_only_an_argument_that_is_text_can_be_bare(schema: Any) -> None:
+    tools = {"wait": ToolSchema("wait", "", {"type": "object", "properties": {"hours": schema}})}
+    turn = protocol("react").parse("Action: wait\nAction Input: 5", tools)
+    assert (turn.calls, codes(turn)) == ((), ("bad_call",))
 
 
 def test_results_are_observations() -> None:

@@ -33,6 +33,7 @@ def test_every_protocol_is_made_by_its_name(name: str) -> None:
         ({"name": "hermes", "stop": [""]}, "stop is a list: a list of texts that are not empty"),
         ({"name": "hermes", "thought_required": 1}, "thought_required is 1: true or false"),
         ({"name": "openai", "stop": []}, "openai has no setting 'stop'"),
+        ({"name": "search_r1", "max_calls": 0}, "max_calls is 0"),
         ({"name": "search_r1", "tool": ""}, "tool has to be set"),
         ({"name": "search_r1", "argument": 5}, "argument is 5: a text"),
         ({"name": "code_block", "blocks": {}}, "blocks is an object: an object with a member for each language"),

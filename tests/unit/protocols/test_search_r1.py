@@ -15,6 +15,13 @@ CASES = [
     Case("several lines", "<search>\nrain\r\nsun\n</search>", (("search_web", {"query": "rain\r\nsun"}),)),
     Case("the template opened the thought", "Hm.</think><search>rain</search>", (RAIN,), thought="Hm."),
     Case("two searches", "<search>rain</search><search>sun</search>", (RAIN,), problems=("too_many_calls",)),
+    Case(
+        "three searches",
+        "<search>rain</search><search>a</search><search>b</search>",
+        (RAIN,),
+        problems=("too_many_calls",),
+    ),
+    Case("closed and not opened", "</search><answer>Rain</answer>", (), "Rain", problems=("~unclosed_tag",)),
     Case("search and answer", "<search>rain</search><answer>x</answer>", (RAIN,), problems=("~text_after_call",)),
     Case("answer and search", "<answer>Rain</answer><search>x</search>", (), "Rain", problems=("~text_after_call",)),
     Case("information of its own", "<search>rain</search>\n<information>x", (RAIN,), problems=("~made_up_result",)),
@@ -38,6 +45,15 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=ids)
 def test_messages_are_read(case: Case) -> None:
     check(protocol("search_r1"), case)
+
+
+@pytest.mark.parametrize(
+    ("text", "call_id"),
+    [("<search>a", "call_1"), ("<search>a</answer>", "call_1"), ("<answer>a", None), ("<answer>a</search>", None)],
+)
+def test_what_was_not_closed_is_named(text: str, call_id: str | None) -> None:
+    [problem] = protocol("search_r1").parse(text, TOOLS).problems
+    assert (problem.code, problem.call_id) == ("unclosed_tag", call_id)
 
 
 def test_the_tool_and_its_argument_can_be_set() -> None:

@@ -48,6 +48,7 @@ CASES = [
     Case("in a thought inside of the answer", f"<answer><think>{TOOL}</think>Rain.</answer>", (), "Rain.", TOOL),
     Case("in a thought of the template", f"{CALL}</think><answer>Rain.</answer>", answer="Rain.", thought=CALL),
     Case("answer closed twice", "<answer>Rain.</answer></answer>", answer="Rain.", problems=("~unclosed_tag",)),
+    Case("tool closed and not opened", "<answer>Rain.</tool></answer>", answer="Rain.", problems=("~unclosed_tag",)),
     Case("empty answer", "<answer></answer>", problems=("no_action",)),
     Case("no tags at all", "It rains.", problems=("~stray_text", "no_action")),
     Case("empty", "", problems=("no_action",)),
