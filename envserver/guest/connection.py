@@ -30,6 +30,10 @@ MAX_PAYLOAD_BYTES = 900_000
 """Of one binary argument or result: leaves room for the rest of the frame."""
 _LENGTH = struct.Struct(">I")
 _DIAL_INTERVAL_S = 0.0005
+_REDIAL_S = 1.0
+"""An agent that nobody listens for any more has ended."""
+_GREETING_S = 15.0
+"""One that takes the call and says nothing may be starved, with its whole machine: it is waited for."""
 _REDIALS_MAX = 32
 """In a connection's life. An agent has no reason to hang up; one that does so for ever must not keep us busy."""
 _EVENT_SLACK_BYTES = 1 << 20
@@ -103,6 +107,7 @@ class GuestConnection(asyncio.Protocol):
         self._hello: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._redial: asyncio.Task[None] | None = None
         self._redials_left = _REDIALS_MAX
+        self._hung_up = asyncio.Event()
         self._closing = False
         self._parted: asyncio.Event | None = None
 
@@ -120,12 +125,13 @@ class GuestConnection(asyncio.Protocol):
             raise
         return connection
 
-    async def _connect(self, timeout_s: float) -> Hello:
+    async def _connect(self, timeout_s: float, greeting_s: float | None = None) -> Hello:
+        """Within `timeout_s`; where `greeting_s` is given, that is for the greeting, from when it takes the call."""
         loop = asyncio.get_running_loop()
         if self._hello.done():
             self._hello = loop.create_future()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as limit:
                 interval = _DIAL_INTERVAL_S
                 while True:
                     try:
@@ -135,10 +141,13 @@ class GuestConnection(asyncio.Protocol):
                         # Not there yet: the agent has still to bind. Permission: not yet world-writable.
                         await asyncio.sleep(interval)
                         interval = min(interval * 1.5, 0.05)
+                if greeting_s is not None:
+                    timeout_s = greeting_s
+                    limit.reschedule(loop.time() + greeting_s)
                 # Shielded: a redial may wait for the same greeting, and the time-out of one is not the other's.
                 return await asyncio.shield(self._hello)
         except TimeoutError:
-            raise GuestGoneError(f"the guest agent did not greet within {timeout_s} s") from None
+            raise GuestGoneError(f"the guest agent did not greet within {timeout_s:g} s") from None
         except OSError as error:
             raise GuestGoneError(f"the guest agent cannot be reached: {error}") from error
 
@@ -348,6 +357,8 @@ class GuestConnection(asyncio.Protocol):
         self._transport = None
         if self._parted is not None:
             self._parted.set()
+        elif self._redial is not None:
+            self._hung_up.set()
         elif self._failure is None and not self._closing and self._redial is None:
             self._redial = asyncio.get_running_loop().create_task(self._dial_again())
 
@@ -358,11 +369,25 @@ class GuestConnection(asyncio.Protocol):
                     self._fail(GuestMalformedError(f"the guest agent hung up {_REDIALS_MAX} times"))
                     return
                 self._redials_left -= 1
-                await self._connect(timeout_s=1.0)
+                await self._connect_again()
         except GuestGoneError as error:
             self._fail(GuestGoneError(f"the guest agent has ended: {error}"))
         finally:
             self._redial = None
+
+    async def _connect_again(self) -> None:
+        """Return when it has greeted, or hung up once more. Raises: GuestGoneError."""
+        self._hung_up.clear()
+        connecting = asyncio.ensure_future(self._connect(_REDIAL_S, _GREETING_S))
+        hanging_up = asyncio.ensure_future(self._hung_up.wait())
+        try:
+            await asyncio.wait((connecting, hanging_up), return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                connecting.result()
+        finally:
+            connecting.cancel()
+            hanging_up.cancel()
+            await asyncio.gather(connecting, hanging_up, return_exceptions=True)
 
     def _fail(self, failure: GuestGoneError) -> None:
         if self._failure is None:

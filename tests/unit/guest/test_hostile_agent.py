@@ -158,6 +158,46 @@ async def test_an_agent_that_hangs_up_before_it_greets_is_gone_and_cancels_nobod
             await ask(agent)
 
 
+async def test_an_agent_that_is_starved_after_a_hang_up_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the call, as its kernel does for it, and needs longer to greet than a dead one is looked for."""
+    monkeypatch.setattr("envserver.guest.connection._REDIAL_S", 0.05)
+    calls = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            return  # and it hangs up before it has greeted
+        if calls == 3:
+            await asyncio.sleep(0.3)
+        peer.send(HELLO)
+        if calls == 3:
+            request = await peer.receive()
+            peer.send({"id": request["id"], "ok": {"ran": True}})
+            await idle(peer)
+
+    async with FakeAgent(tmp_path / "s", script) as agent:
+        connection = await GuestConnection.dial(agent.socket)
+        async with asyncio.timeout(BOUND_S):
+            assert await connection.request("run", {}, timeout_s=3) == {"ran": True}
+        connection.close()
+
+
+async def test_an_agent_that_is_gone_is_noticed_soon(tmp_path: Path) -> None:
+    async def script(peer: Peer) -> None:
+        peer.send(HELLO)
+        await peer.receive()
+        agent.socket.unlink()
+
+    async with FakeAgent(tmp_path / "s", script) as agent:
+        connection = await GuestConnection.dial(agent.socket)
+        async with asyncio.timeout(BOUND_S):
+            with pytest.raises(GuestGoneError, match="within 1 s"):
+                await connection.request("run", {}, timeout_s=60)
+
+
 async def test_an_agent_that_hangs_up_for_ever_does_not_keep_the_server_busy(tmp_path: Path) -> None:
     async def script(peer: Peer) -> None:
         peer.send(HELLO)
