@@ -21,9 +21,14 @@ def true_call(answer: Mapping[str, Any], functions: Mapping[str, Any], language:
         value = next((each for each in right if each != LEFT_OUT), LEFT_OUT)
         required = name in described.get("required", ())
         if name in described["properties"] and (value != LEFT_OUT or required):
-            kind = described["properties"][name]["type"]
-            arguments[name] = plain(value) if language == "python" else literal(plain(value), language, kind)
+            arguments[name] = _argument(plain(value), described["properties"][name], language)
     return Call(tool, arguments)
+
+
+def _argument(value: Any, described: Mapping[str, Any], language: str) -> Any:
+    if language == "python":
+        return value
+    return literal(value, language, described["type"], described.get("items", {}).get("type"))
 
 
 def plain(value: Any) -> Any:
@@ -37,12 +42,12 @@ def plain(value: Any) -> Any:
     return {name: plain(given[0]) for name, given in chosen.items() if given}
 
 
-def literal(value: Any, language: str, kind: str | None = None) -> str:
+def literal(value: Any, language: str, kind: str | None = None, items: str | None = None) -> str:
     """The value as Java or JavaScript text. Text at the outside is text or an expression, and stays as it is."""
     if isinstance(value, str):
         return value if kind else json.dumps(value)
     if isinstance(value, list):
-        inner = ", ".join(literal(each, language) for each in value)
+        inner = ", ".join(literal(each, language, None if isinstance(each, str) else items) for each in value)
         if language == "javascript":
             return f"[{inner}]"
         return f"new Object[]{{{inner}}}" if kind == LISTS[0] else f"new ArrayList<>(Arrays.asList({inner}))"
