@@ -90,8 +90,13 @@ class GymEnvironment(Environment):
             raise ValueError(reason)
         self._tally = answers.tally(reply.answer)
         info = answers.begun(reply.answer)
-        prompt = task.prompt if self._tools else f"{task.prompt}\n\nAn action is {info['actions']}."
-        return {"prompt": prompt, **answers.shown(reply.answer)}, info
+        observation = answers.shown(reply.answer)
+        return {"prompt": self._prompt(task, info["actions"], observation.get("text")), **observation}, info
+
+    def _prompt(self, task: Task, actions: str, text: str | None) -> str:
+        """All that a model needs that reads: what to do, how, and what there is to see."""
+        how = "" if self._tools else f"\n\nAn action is {actions}."
+        return f"{task.prompt}{how}" + (f"\n\n{text}" if text else "")
 
     async def step(self, action: Any, context: StepContext) -> Transition:
         assert self._driver is not None

@@ -203,3 +203,41 @@ def test_the_benchmark_measures_both_ways(server: ServerProcess) -> None:
     assert figures["env_id"] == "CartPole-v1"
     assert figures["remote_steps_per_s"] > 0
     assert figures["local_steps_per_s"] > 0
+
+
+def test_a_model_plays_by_what_it_says_and_reads(server: ServerProcess) -> None:
+    with Client(server.url) as client:
+        options = {
+            "id": "FrozenLake-v1",
+            "kwargs": {"is_slippery": False},
+            "text": True,
+            "protocol": {"name": "hermes"},
+        }
+        episode = client.create("gym", options=options, seed=1)
+        assert "<red>S</red>FFF" in episode.observation["messages"][-1]["content"]
+        for word in ("down", "down", "right", "right", "down"):
+            step = episode.step({"type": "message", "message": word})
+            assert "base64" not in str(step.observation["messages"])
+        call = '<tool_call>\n{"name": "step", "arguments": {"action": 2}}\n</tool_call>'
+        step = episode.step({"type": "message", "message": call})
+        assert (step.terminated, step.reward) == (True, 1.0)
+        assert episode.grade().reward == 1.0
+
+
+def test_a_furnace_is_operated_by_a_model_s_calls(server: ServerProcess) -> None:
+    with Client(server.url) as client:
+        options = {"protocol": {"name": "hermes"}}
+        episode = client.create("gym", task_set="furnace", task="harden", options=options, seed=1)
+        ramp = '{"name": "set_ramp", "arguments": {"target_c": 850, "rate_k_per_min": 8}}'
+        wait = '{"name": "wait", "arguments": {"minutes": 30}}'
+        message = "".join(f"<tool_call>\n{call}\n</tool_call>" for call in (ramp, wait))
+        step = episode.step({"type": "message", "message": message})
+        assert step.reward > 0
+        said = str(step.observation["messages"])
+        assert "ramp from 22 °C to 850 °C" in said
+        assert "30 261 " in said
+        step = episode.step({"type": "message", "message": "That is enough."})
+        assert step.terminated
+        reward = episode.grade().reward
+        assert reward is not None
+        assert 0 < reward < 0.1

@@ -208,7 +208,7 @@ class Host:
         inner = self._env.unwrapped
         mode, inner.render_mode = inner.render_mode, "ansi"
         try:
-            return words.clean(str(inner.render()))
+            return words.clean(words.untinted(str(inner.render())))
         finally:
             inner.render_mode = mode
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,10 @@ import numpy as np
 MAX_NUMBERS = 64
 """Arrays with more are summed up."""
 MAX_TEXT = 20_000
+
+_TINTED = re.compile("\x1b\\[([0-9;]*)m(.*?)\x1b\\[0?m", re.DOTALL)
+_ESCAPED = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
+_COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
 
 def show(observation: Any, names: Sequence[str] = ()) -> str:
@@ -46,6 +51,19 @@ def number(value: Any) -> str:
     if isinstance(value, float | np.floating):
         return f"{float(value):.4g}"
     return str(value)
+
+
+def untinted(text: str) -> str:
+    """A terminal's text with its colours as tags, `<red>S</red>`: often nothing else says where one stands."""
+    return _ESCAPED.sub("", _TINTED.sub(lambda found: _tagged(found[1], found[2]), text))
+
+
+def _tagged(attributes: str, text: str) -> str:
+    for number in attributes.split(";"):
+        if re.fullmatch("[34][0-7]", number):
+            colour = _COLOURS[int(number[1])]
+            return f"<{colour}>{text}</{colour}>"
+    return text
 
 
 def clean(text: str) -> str:

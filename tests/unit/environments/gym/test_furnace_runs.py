@@ -107,7 +107,8 @@ def test_energy_beyond_the_budget_costs_the_score(share: float, worth: float) ->
     hot = Score(scenario)
     hot.soak = 0.3
     hot.end(526.0, 0.0)
-    assert (hot.unload, hot.energy) == (0.0, pytest.approx(0.075))
+    assert hot.unload == 0.0
+    assert hot.energy == pytest.approx(0.075)
 
 
 @pytest.mark.parametrize(("error", "share"), [(0, 1.0), (8, 1.0), (16, 0.5), (24, 0.0), (-16, 0.5), (300, 0.0)])

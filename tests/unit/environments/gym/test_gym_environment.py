@@ -39,7 +39,8 @@ async def test_an_episode_is_the_environment_s_own(begin: Begin) -> None:
     env = gymnasium.make("FrozenLake-v1")
     observation, own_info = env.reset(seed=4)
     assert exactly((codec.decode(first["observation"]), codec.decode(info["env_info"])), (observation, own_info))
-    assert first["prompt"].endswith("An action is an integer from 0 to 3 (0 left, 1 down, 2 right, 3 up).")
+    shown = "An action is an integer from 0 to 3 (0 left, 1 down, 2 right, 3 up).\n\n\n<red>S</red>FFF\n"
+    assert shown in first["prompt"], "a model that reads has seen where it begins"
     assert info["max_episode_steps"] == 100
     assert info["action_space"] == {"space": "Discrete", "dtype": "<i8", "n": 4, "start": 0}
     for _ in range(100):

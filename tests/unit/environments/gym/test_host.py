@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -158,7 +159,11 @@ def test_observations_in_words_are_the_environment_s_own_where_it_has_some() -> 
     _, first = ask_of("FrozenLake-v1", text=True)
     env = gymnasium.make("FrozenLake-v1", render_mode="ansi")
     env.reset(seed=0)
-    assert first["text"] == env.render()
+    assert first["text"] == "\n<red>S</red>FFF\nFHFH\nFFFH\nHFFG\n"
+    assert re.sub("</?red>", "", first["text"]) == re.sub("\x1b.*?m", "", str(env.render()))
+    _, first = ask_of("Taxi-v4", seed=3, text=True)
+    assert {"<blue>", "<magenta>", "<yellow>"} & set(re.findall("<[a-z]+>", first["text"]))
+    assert "\x1b" not in first["text"]
     _, first = ask_of("Blackjack-v1", seed=1, text=True)
     assert first["text"].splitlines()[0].startswith("your sum: ")
     _, first = ask_of("CartPole-v1", text=True)
