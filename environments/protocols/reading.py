@@ -34,6 +34,7 @@ class Reading(ABC):
         self._think_begin, self._think_end = think
         self._stop = stop
         self._thought_until = 0
+        self._has_thought = False
         self.believed = True
         """The text has been read to its end, rather than only so far."""
 
@@ -72,8 +73,11 @@ class Reading(ABC):
         """The text is over."""
 
     def disbelieve(self) -> None:
-        """Read nothing from here on, unless it turns out that all of it is still thought."""
-        end = self.text.rfind(self._think_end, self.position) if self._think_end else -1
+        """Read nothing from here on, unless it turns out that all of it was the thought that the template opened.
+
+        A template opens one at most: where a thought has ended already, none is looked for.
+        """
+        end = -1 if self._has_thought else self._find_unopened_end()
         self.position = len(self.text) if end < 0 else end
         self.believed = end >= 0
 
@@ -93,9 +97,19 @@ class Reading(ABC):
         return closer in self._stop
 
     def _find_think_end(self) -> int:
-        return self.text.find(self._think_end, self.position) if self._think_end else -1
+        return self.text.find(self._think_end, self.position)
+
+    def _find_unopened_end(self) -> int:
+        """Where a thought ends that does not begin behind `position`."""
+        start = self.position
+        while (end := self.text.find(self._think_end, start)) >= 0:
+            if self.text.find(self._think_begin, start, end) < 0:
+                return end
+            start = end + len(self._think_end)
+        return -1
 
     def _read_thought(self) -> None:
+        self._has_thought = True
         end = self._find_think_end()
         if end < 0:
             self.draft.thoughts.append(self.text[self.position :])
@@ -108,6 +122,7 @@ class Reading(ABC):
         self.position = end + len(self._think_end)
 
     def _all_was_thought(self, end: int) -> None:
+        self._has_thought = True
         self.draft.forget()
         self.forget()
         self._thought_until = end
