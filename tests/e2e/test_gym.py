@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from gymnasium.error import InvalidAction
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector.utils import iterate
 
 from environments.gym.known import KNOWN
 from envserver_sdk import Client
 from envserver_sdk.errors import InvalidRequest
-from envserver_sdk.gymnasium import HostedEnv, codec
+from envserver_sdk.gymnasium import HostedEnv, HostedVectorEnv, codec
 from tests.conftest import ROOT
 from tests.e2e.conftest import ServerProcess
 from tests.unit.sdk.gymnasium.test_codec import exactly
@@ -74,6 +75,36 @@ def test_thousands_of_steps_in_one_call_are_those_of_a_loop(cart: HostedEnv) -> 
         )  # fmt: skip
         if terminated or truncated:
             assert exactly(next(resets), here.reset()[0])
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Taxi-v4", "Blackjack-v1"])
+def test_many_environments_are_stacked_as_gymnasium_stacks_them(env_id: str, server: ServerProcess) -> None:
+    here = gymnasium.make_vec(env_id, 3, vectorization_mode="sync")
+    there = gymnasium.make_vec("envserver/Gym-v0", 3, url=server.url, env_id=env_id)
+    assert isinstance(there, HostedVectorEnv)
+    try:
+        assert (there.observation_space, there.action_space) == (here.observation_space, here.action_space)
+        there.action_space.seed(1)
+        seen, infos = there.reset(seed=4)
+        expected, own_infos = here.reset(seed=4)
+        assert exactly(seen, expected)
+        assert set(own_infos) | {"server", "_server"} == set(infos)
+        for _ in range(30):
+            actions = there.action_space.sample()
+            seen, rewards, terminations, truncations, infos = there.step(actions)
+            expected, own_rewards, own_terminations, own_truncations, _ = here.step(actions)
+            assert exactly((rewards, terminations, truncations), (own_rewards, own_terminations, own_truncations))
+            ended = terminations | truncations
+            if ended.any():  # here the next step resets, there this one has
+                index = int(np.flatnonzero(ended)[0])
+                last = list(iterate(here.observation_space, expected))[index]
+                assert np.array_equal(np.array(infos["final_obs"][index]), np.array(last))
+                break
+            assert exactly(seen, expected)
+        with pytest.raises(InvalidAction, match="slot 0"):
+            there.send([99, 0], [0, 1])
+    finally:
+        there.close()
 
 
 def test_a_bad_action_is_an_exception_and_changes_nothing(cart: HostedEnv) -> None:

@@ -19,11 +19,12 @@ from envserver_sdk.gymnasium._slot import EpisodeRecovered
 from envserver_sdk.gymnasium.env import EnvserverEnv
 from envserver_sdk.gymnasium.episodes import AsyncEpisodes, EpisodeRequest, Turn
 from envserver_sdk.gymnasium.hosted import HostedEnv, Steps
+from envserver_sdk.gymnasium.hosted_vector import HostedVectorEnv
 from envserver_sdk.gymnasium.spaces import JsonSpace, TextSpace, UnsupportedSchemaError, space_for
 from envserver_sdk.gymnasium.vector import EnvserverVectorEnv
 
 __all__ = [
-    "EnvserverEnv", "EnvserverVectorEnv", "HostedEnv", "Steps",
+    "EnvserverEnv", "EnvserverVectorEnv", "HostedEnv", "HostedVectorEnv", "Steps",
     "AsyncEpisodes", "EpisodeRequest", "Turn", "EpisodeRecovered",
     "JsonSpace", "TextSpace", "UnsupportedSchemaError", "space_for",
     "codec",
@@ -48,6 +49,7 @@ def _register() -> None:
     gymnasium.register(
         "envserver/Gym-v0",
         entry_point="envserver_sdk.gymnasium.hosted:HostedEnv",
+        vector_entry_point="envserver_sdk.gymnasium.hosted_vector:HostedVectorEnv",
         nondeterministic=True,  # what is hosted may be anything
     )
 

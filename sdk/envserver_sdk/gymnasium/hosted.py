@@ -20,7 +20,7 @@ import numpy.typing as npt
 from gymnasium.error import InvalidAction
 from gymnasium.spaces import Discrete
 
-from envserver_sdk import Checkpoint
+from envserver_sdk import AsyncClient, Checkpoint
 from envserver_sdk.gymnasium import codec
 from envserver_sdk.gymnasium.descriptions import rebuild
 from envserver_sdk.gymnasium.env import EnvserverEnv
@@ -85,7 +85,10 @@ class HostedEnv(EnvserverEnv):
         self.server_info: dict[str, Any] = {}
         """What the server says of the last reset or step: outcome, usage, names."""
         try:
-            self.observation_space, self.action_space = spaces or self._ask_for_spaces()
+            if spaces is None:
+                _, info = self._session.run(self._slot.begin(0, {}))  # its first reset goes on with this episode
+                spaces = spaces_of(info)
+            self.observation_space, self.action_space = spaces
         except BaseException:
             self.close()
             raise
@@ -129,10 +132,6 @@ class HostedEnv(EnvserverEnv):
         said, *_ = self._act({"type": "render", "format": "array"})
         return codec.decode(said["frame"])
 
-    def _ask_for_spaces(self) -> Spaces:
-        _, info = self._session.run(self._slot.begin(0, {}))
-        return rebuild(info["observation_space"]), rebuild(info["action_space"])
-
     def _begun(self, said: dict[str, Any], info: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         self.server_info = info
         return codec.decode(said.get("observation")), codec.decode(info["env_info"])
@@ -148,6 +147,17 @@ class HostedEnv(EnvserverEnv):
     def _show(self, observation: Any) -> None:
         if self.render_mode == "ansi" and "text" in observation:
             self._frame = observation["text"]
+
+
+def spaces_of(info: Mapping[str, Any]) -> Spaces:
+    """Those that the first `info` of an episode describes."""
+    return rebuild(info["observation_space"]), rebuild(info["action_space"])
+
+
+async def ask_for_spaces(client: AsyncClient, environment: str, where: Mapping[str, Any]) -> Spaces:
+    """By an episode that is closed again at once. Raises: as `AsyncClient.create`."""
+    async with client.create(environment, seed=0, **where) as episode:
+        return spaces_of(episode.info)
 
 
 def hosted_options(
