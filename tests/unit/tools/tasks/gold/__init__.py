@@ -1,0 +1,10 @@
+"""A scripted policy for each template, by its name: the proof that its tasks can be solved with its tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.unit.tools.tasks.gold import countries
+from tests.unit.tools.tasks.gold.desk import Policy
+
+POLICIES: Mapping[str, Policy] = {**countries.POLICIES}
