@@ -206,6 +206,17 @@ def test_the_environment_s_time_limit_truncates(server: ServerProcess) -> None:
         assert client.get(episode.episode_id).reason == "truncated"
 
 
+def test_an_environment_that_takes_too_much_memory_ends_its_own_episode(server: ServerProcess) -> None:
+    with Client(server.url) as client:
+        small = {"memory_bytes": 48 << 20, "shm_bytes": 1 << 20}
+        episode = client.create("gym", options={"id": "CartPole-v1"}, limits=small, seed=1)
+        assert episode.step({"type": "step", "action": 0}).outcome == "ok"
+        many = codec.encode(np.zeros(100_000, np.int8))
+        step = episode.step({"type": "step_many", "actions": many, "autoreset": True}, timeout_s=100)
+        assert (step.outcome, step.truncated) == ("policy_oom", True)
+        assert "ran out of memory" in step.observation["error"]
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
