@@ -11,13 +11,16 @@ import json, os, subprocess
 from pathlib import Path
 from envserver.launcher.node import NodeConfig
 def entries(path): return sum(1 for p in Path(path).glob("*") if not p.name.startswith("."))
+def orphaned(p):  # the dead are PID 1's to bury, which takes it a moment on a busy machine; they hold nothing
+    state, parent = (p / "stat").read_text().rpartition(")")[2].split()[:2]
+    return parent == "1" and state != "Z"
 own = "envserver/" + NodeConfig().name  # other nodes of this host come and go as they like
 hierarchies = [*Path("/sys/fs/cgroup").glob("*/" + own), Path("/sys/fs/cgroup") / own]
 groups = sum(len(dirs) for root in hierarchies for _, dirs, _ in os.walk(root))
 mounts = Path("/proc/1/mountinfo").read_text().splitlines()
 print(json.dumps({
     "processes": sum(1 for p in Path("/proc").glob("[0-9]*") if "agent" in (p / "cmdline").read_text().split("\\0")[0]
-                     or (p / "stat").read_text().rpartition(")")[2].split()[1] == "1"),
+                     or orphaned(p)),
     "mounts": len(mounts),
     "cgroups": groups,
     "layers": sum(1 for p in Path("/var/lib/envserver/layers").iterdir() if not p.name.startswith("checkpoint-")),

@@ -12,7 +12,6 @@ import functools
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,12 @@ from envserver.launcher import syscalls
 
 ROOT = Path("/sys/fs/cgroup")
 PARENT = "envserver"
+LIMITING = ("memory", "pids", "cpu", "freezer")
+"""Controllers of version 1 that hold a sandbox to its limits, and still."""
+
+
+class OutsideError(OSError):
+    """A sandbox is not in its control group: nothing would limit it."""
 
 
 def is_v2(root: Path = ROOT) -> bool:
@@ -36,15 +41,27 @@ def path_for(node: str, sandbox_id: str) -> str:
     return f"/{PARENT}/{node}/{sandbox_id}"
 
 
-def favor_changes() -> None:
+def favor_changes(root: Path = ROOT) -> None:
     """Have the kernel move processes between groups at once, where each first move else waits 10 to 20 ms for RCU.
 
-    `favordynmods` is an option of any hierarchy and acts on all; from Linux 6.18 on it lasts until the next boot, so a
-    hierarchy that is mounted and unmounted again is enough. Older kernels forget it with that, and lose nothing.
+    `favordynmods` is an option of any hierarchy, acts on all and lasts until the next boot; version 2's can be mounted
+    anew with it. Where only version 1 is mounted nothing is done: a hierarchy of our own, mounted for a moment, is seen
+    by every CRIU on the host, which makes groups in it. It stays then, and what is restored ends up in no group at all.
     """
-    with tempfile.TemporaryDirectory() as directory, contextlib.suppress(OSError):
-        syscalls.mount("none", Path(directory), "cgroup", data="none,name=envserver,favordynmods")
-        syscalls.umount(Path(directory))
+    mounted = HYBRID if HYBRID.is_mount() else root if is_v2(root) else None
+    if mounted is not None:
+        with contextlib.suppress(OSError):
+            syscalls.remount_with(mounted, "favordynmods")
+
+
+def require_inside(pid: int, path: str, root: Path = ROOT, proc: Path = Path("/proc")) -> None:
+    """Raises: OutsideError unless a process is in its sandbox's group of each controller that limits it."""
+    found = dict(line.split(":", 2)[1:] for line in (proc / str(pid) / "cgroup").read_text().splitlines())
+    version_1 = {name: group for names, group in found.items() for name in names.split(",")}
+    groups = [found.get("", "")] if is_v2(root) else [version_1.get(name, "") for name in LIMITING]
+    for group in groups:
+        if group != path and not group.startswith(f"{path}/"):
+            raise OutsideError(f"process {pid} is in the control group {group or 'of nobody'}, not in {path}")
 
 
 def prepare(node: str, root: Path = ROOT) -> None:

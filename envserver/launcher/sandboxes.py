@@ -102,6 +102,7 @@ class SandboxMaker:
             with self.assembly.mounted(sandbox_id, index, self.images.rootfs(request.image)):
                 start(sandbox_id, index)
             failpoints.hit("launcher.create.started")
+            cgroups.require_inside(int((self.paths.bundle(sandbox_id) / "pid").read_text()), cgroup)
             cgroups.hand_over_peak(cgroup, self._server_uid)
             record = self._record(sandbox_id, index, agent, cgroup, request)
             if again is not None:

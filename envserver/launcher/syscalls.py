@@ -21,6 +21,12 @@ AT_RECURSIVE = 0x8000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
 MS_NOATIME, MS_REC, MS_PRIVATE = 1024, 16384, 1 << 18
+MS_RELATIME = 1 << 21
+_OWN_FLAGS = {
+    "ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC, "noatime": MS_NOATIME,
+    "relatime": MS_RELATIME,
+}  # fmt: skip
+"""Of a mount, as mountinfo names them."""
 MNT_DETACH = 2
 
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
@@ -53,6 +59,17 @@ def mount(source: str, target: Path, fstype: str | None, flags: int = 0, data: s
     kind = fstype.encode() if fstype else None
     result = _libc.mount(source.encode(), bytes(target), kind, ctypes.c_ulong(flags), data.encode())
     _check(result, f"mount {fstype or ''} on {target}")
+
+
+def remount_with(target: Path, option: str) -> None:
+    """Add an option to those of a mounted file system, and change nothing else about it."""
+    line = next(
+        line for line in Path("/proc/self/mountinfo").read_text().splitlines() if line.split()[4] == str(target)
+    )
+    own, _, rest = line.partition(" - ")
+    options = [each for each in rest.split()[2].split(",") if each not in ("rw", "ro", option)]
+    flags = sum(_OWN_FLAGS.get(each, 0) for each in own.split()[5].split(","))
+    mount("none", target, None, MS_REMOUNT | flags, ",".join([*options, option]))
 
 
 def umount(target: Path, flags: int = MNT_DETACH) -> None:
