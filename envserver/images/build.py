@@ -65,11 +65,12 @@ IMAGES = (
     Image("code", _folder("code"), {"BASE": "base"}),
     Image("busybox", _folder("busybox"), {"BASE": "base"}),
     Image("gym", _folder("gym"), {"BASE": "base"}),
+    Image("tools", _folder("tools"), {"BASE": "base", "CODE": "code"}),
     Image("node", _NODE_CONTEXT, {"BASE": "base", "AGENT": "agent"}),
 )
-NODE_IMAGES = ("code", "busybox", "gym", "node")
+NODE_IMAGES = ("code", "busybox", "gym", "tools", "node")
 """What a node needs, with what they stand on; the others are for tests."""
-EPISODE_IMAGES = ("code", "busybox", "gym")
+EPISODE_IMAGES = ("code", "busybox", "gym", "tools")
 """Those that sandboxes are made from, and that a node has to import."""
 
 
