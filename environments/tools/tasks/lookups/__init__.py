@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from environments.tools.tasks.lookups import countries
+from environments.tools.tasks.lookups import cities, countries, elements, neighbours
 from environments.tools.tasks.template import Template
 
-TEMPLATES: tuple[Template, ...] = countries.TEMPLATES
+TEMPLATES: tuple[Template, ...] = (
+    *countries.TEMPLATES,
+    *neighbours.TEMPLATES,
+    *cities.TEMPLATES,
+    *elements.TEMPLATES,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.unit.tools.tasks.gold import countries
+from tests.unit.tools.tasks.gold import cities, countries, elements
 from tests.unit.tools.tasks.gold.desk import Policy
 
-POLICIES: Mapping[str, Policy] = {**countries.POLICIES}
+POLICIES: Mapping[str, Policy] = {**countries.POLICIES, **cities.POLICIES, **elements.POLICIES}

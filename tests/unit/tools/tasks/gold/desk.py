@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from environments.environment import JsonObject
@@ -39,18 +39,22 @@ class Desk:
         assert found, (pattern, self.prompt)
         return tuple(found.groups())
 
-    async def page(self, title: str, query: str | None = None) -> str:
+    async def page(self, title: str, *queries: str) -> str:
         """A page by its title: searched for unless a search has shown it, opened unless it has been."""
-        if title not in self._found:
-            said = await self.say("search_web", query=query or title)
-            for page_id, shown in re.findall(r"^\d+\. \[(\S+)\] (.+)$", said, re.MULTILINE):
-                self._found.setdefault(shown, page_id)
-        assert title in self._found, (title, query, self._found)
+        for query in queries or (title,):
+            if title not in self._found:
+                await self._search(query)
+        assert title in self._found, (title, queries, self._found)
         if title not in self._read:
             observation = await self.use("open_page", page_id=self._found[title])
             self.cited.append(observation["number"])
             self._read[title] = observation["content"]
         return self._read[title]
+
+    async def _search(self, query: str) -> None:
+        said = await self.say("search_web", query=query)
+        for page_id, shown in re.findall(r"^\d+\. \[(\S+)\] (.+)$", said, re.MULTILINE):
+            self._found.setdefault(shown, page_id)
 
     async def compute(self, expression: str) -> float:
         """By the calculator."""
@@ -72,3 +76,7 @@ def fact(label: str, page: str) -> str:
 def amount(label: str, page: str) -> float:
     """The number that a page says behind a label."""
     return float(fact(label, page).split()[0].replace(",", ""))
+
+
+def joined(names: Iterable[str]) -> str:
+    return ", ".join(names)
