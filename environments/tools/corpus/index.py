@@ -77,10 +77,10 @@ class Corpus:
 
     async def search(self, query: str, limit: int = 5) -> list[Hit]:
         """The best pages first. Raises: SearchTimeoutError."""
-        words = list(dict.fromkeys(_WORD.findall(query.lower())))[:MAX_WORDS]
+        words = list(dict.fromkeys(_WORD.findall(_bare(query.lower()))))[:MAX_WORDS]
         if not words:
             return []
-        telling = [word for word in words if _bare(word) not in self._common] or words
+        telling = [word for word in words if word not in self._common] or words
         match = " OR ".join(f'"{word}"' for word in telling)
         rows = await self._run(_SEARCH, (match, min(limit, MAX_HITS)))
         return [Hit(*row) for row in rows]

@@ -46,6 +46,8 @@ def test_a_pages_facts_are_not_in_what_a_search_shows() -> None:
         ("area of Norway", "geography:NO"),
         ("sao paulo", "city:3448439"),
         ("SÃO PAULO", "city:3448439"),
+        ("Sa\u0303o Paulo", "city:3448439"),
+        ("\u0130skenderun", "city:311111"),
         ("paris", "city:2988507"),
         ("iron density", "element:Fe"),
         ("largest city in Japan", "city:1850147"),
