@@ -17,13 +17,12 @@ from environments.code.files import REASONS, edit_file, read_file, write_file
 from environments.code.humaneval import HumanEval
 from environments.code.observations import OBSERVATION_SCHEMA
 from environments.code.programs import run_program
+from environments.code.room import checked_for_room
 from environments.code.sessions import BASH, PYTHON, LiveSession
 from environments.environment import Artifacts, Environment, EnvironmentSpec, StepContext, Transition
 from environments.tasks import Task, TaskSet
 from envserver.runtimes.base import CommandNotStartedError, Sandbox, SandboxFileError
 from envserver_sdk.models import Outcome
-
-WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")
 
 FILE_ACTIONS = {"write_file": write_file, "read_file": read_file, "edit": edit_file}
 
@@ -84,8 +83,7 @@ class CodeEnvironment(Environment):
                 outcome = Outcome.DISK_FULL
         except CommandNotStartedError as error:
             observation, outcome = {"error": f"the program could not be started: {error}"}, Outcome.OK
-        if outcome is Outcome.OK and _failed(observation) and not await self._sandbox.has_room(WRITABLE):
-            outcome = Outcome.DISK_FULL
+        outcome = await checked_for_room(self._sandbox, observation, outcome)
         return Transition(observation, outcome=outcome)
 
     async def _carry_out(self, action: Action, context: StepContext) -> tuple[dict[str, Any], Outcome]:
@@ -116,12 +114,3 @@ class CodeEnvironment(Environment):
 
 def _sessions(sandbox: Sandbox) -> dict[str, LiveSession]:
     return {kind.name: LiveSession(sandbox, kind) for kind in (PYTHON, BASH)}
-
-
-def _failed(observation: Mapping[str, Any]) -> bool:
-    return bool(
-        observation.get("error")
-        or observation.get("stderr")
-        or observation.get("exit_code")
-        or observation.get("signal")
-    )
