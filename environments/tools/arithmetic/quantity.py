@@ -1,22 +1,26 @@
-"""A number with a dimension. Exact for as long as what is done with it is: a fraction, else a float that says so.
+"""A number with a dimension. Exact for as long as what is done with it is: a fraction, else a float.
 
-Sizes are bounded, so that no expression costs more than its length promises: `9 ** 9 ** 9` is refused, not computed.
+Sizes are bounded, so that no step costs much: `9 ** 9 ** 9` is refused, not computed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-MAX_BITS = 20_000
-"""Of a numerator or denominator: some 6,000 digits."""
-MAX_EXPONENT = 10_000
+MAX_BITS = 12_000
+"""Of a numerator or denominator: some 3,600 digits, of which Python writes no more than 4,300."""
+MAX_DIMENSION = 20
 
 Number = Fraction | float
 Dimension = tuple[tuple[str, int], ...]
 """Base units and their powers, sorted, without zeros: (("kg", 1), ("m", -3))."""
 NONE: Dimension = ()
+
+TOO_LARGE = f"the result is too large: at most some {MAX_BITS * 3 // 10} digits are computed"
+TOO_LARGE_FLOAT = "the result is too large for a number that is not exact: at most about 1.8e308"
 
 
 class ArithmeticProblem(ValueError):
@@ -31,43 +35,63 @@ class Quantity:
     dimension: Dimension = NONE
 
     @property
-    def exact(self) -> bool:
-        return isinstance(self.value, Fraction)
+    def bits(self) -> int:
+        """How large it is to compute with."""
+        if isinstance(self.value, float):
+            return 64
+        return self.value.numerator.bit_length() + self.value.denominator.bit_length()
 
     def plus(self, other: Quantity, sign: int = 1) -> Quantity:
-        self._require_alike(other, "added to" if sign > 0 else "subtracted from")
-        return bounded(self.value + sign * other.value, self.dimension)
+        self.require_alike(other, "added to" if sign > 0 else "subtracted from")
+        return bounded(_mixed(lambda a, b: a + sign * b, self.value, other.value), self.dimension)
 
     def times(self, other: Quantity) -> Quantity:
-        return bounded(self.value * other.value, _combined(self.dimension, other.dimension, 1))
+        dimension = _combined(self.dimension, other.dimension, 1)
+        return bounded(_mixed(lambda a, b: a * b, self.value, other.value), dimension)
 
     def over(self, other: Quantity) -> Quantity:
         if other.value == 0:
             raise ArithmeticProblem("division by zero")
-        return bounded(self.value / other.value, _combined(self.dimension, other.dimension, -1))
+        dimension = _combined(self.dimension, other.dimension, -1)
+        return bounded(_mixed(lambda a, b: a / b, self.value, other.value), dimension)
 
     def floor_over(self, other: Quantity) -> Quantity:
-        return bounded(Fraction(math.floor(self.over(other).plain("//"))), NONE)
+        return bounded(Fraction(math.floor(self.over(other).plain("//"))))
 
     def modulo(self, other: Quantity) -> Quantity:
-        self._require_alike(other, "divided by")
-        whole = math.floor(self.over(other).plain("%"))
-        return bounded(self.value - whole * other.value, self.dimension)
+        self.require_alike(other, "divided by")
+        whole = Quantity(Fraction(math.floor(self.over(other).plain("%"))))
+        return self.plus(whole.times(other), -1)
 
     def power(self, other: Quantity) -> Quantity:
-        exponent = other.plain("the exponent")
-        if not (isinstance(exponent, Fraction) and exponent.denominator == 1):
-            return _real_power(self.plain("a power that is not whole"), exponent)
+        exponent = other.plain("an exponent")
+        if not is_whole(exponent):
+            return _real_power(self, exponent)
         whole = int(exponent)
-        dimension = tuple((unit, power * whole) for unit, power in self.dimension) if whole else NONE
         if self.value == 0 and whole < 0:
-            raise ArithmeticProblem("division by zero")
+            raise ArithmeticProblem("division by zero: zero has no negative power")
+        dimension = tuple((unit, power * whole) for unit, power in self.dimension) if whole else NONE
         if isinstance(self.value, float):
-            return bounded(_float(lambda: float(self.value) ** whole), dimension)
-        bits = max(self.value.numerator.bit_length(), self.value.denominator.bit_length())
-        if abs(whole) > MAX_EXPONENT or bits * abs(whole) > MAX_BITS:
-            raise ArithmeticProblem(f"the power is too large: at most some {MAX_BITS * 3 // 10} digits are computed")
-        return bounded(self.value**whole, dimension)
+            base = self.value
+            return bounded(as_real(lambda: base**whole), dimension)
+        bits = max(abs(self.value.numerator), self.value.denominator).bit_length() - 1
+        if bits * abs(whole) > MAX_BITS:
+            raise ArithmeticProblem(TOO_LARGE)
+        return bounded(self.value**whole if bits else _power_of_one(self.value, whole), dimension)
+
+    def root(self, degree: int, name: str) -> Quantity:
+        """The real one, exact where it is a fraction."""
+        if self.value < 0 and degree % 2 == 0:
+            raise ArithmeticProblem(f"{name} of a negative number is not real")
+        if any(power % degree for _, power in self.dimension):
+            raise ArithmeticProblem(f"{name} of {shown(self.dimension)} has no unit")
+        dimension = tuple((unit, power // degree) for unit, power in self.dimension)
+        if isinstance(self.value, Fraction):
+            roots = _whole_root(self.value.numerator, degree), _whole_root(self.value.denominator, degree)
+            if roots[0] is not None and roots[1] is not None:
+                return Quantity(Fraction(roots[0], roots[1]), dimension)
+        value = as_float(self.value)
+        return bounded(math.sqrt(value) if degree == 2 else math.cbrt(value), dimension)
 
     def negated(self) -> Quantity:
         return Quantity(-self.value, self.dimension)
@@ -78,25 +102,57 @@ class Quantity:
             raise ArithmeticProblem(f"{what} takes a number without a unit, not one in {shown(self.dimension)}")
         return self.value
 
-    def _require_alike(self, other: Quantity, how: str) -> None:
+    def require_alike(self, other: Quantity, how: str) -> None:
         if self.dimension != other.dimension:
-            mine, theirs = (shown(each.dimension) or "a plain number" for each in (self, other))
-            raise ArithmeticProblem(f"{theirs} cannot be {how} {mine}")
+            raise ArithmeticProblem(f"{kind_of(other)} cannot be {how} {kind_of(self)}")
 
 
 def bounded(value: Number, dimension: Dimension = NONE) -> Quantity:
     """Raises: ArithmeticProblem for what is too large to go on with."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ArithmeticProblem("the result is too large")
+            raise ArithmeticProblem(TOO_LARGE_FLOAT)
     elif max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
-        raise ArithmeticProblem(f"the result has too many digits: at most some {MAX_BITS * 3 // 10} are computed")
+        raise ArithmeticProblem(TOO_LARGE)
+    if any(abs(power) > MAX_DIMENSION for _, power in dimension):
+        raise ArithmeticProblem(f"a unit to more than the power of {MAX_DIMENSION} means nothing")
     return Quantity(value, dimension)
+
+
+def as_float(value: Number) -> float:
+    return as_real(lambda: float(value))
+
+
+def as_real(compute: Callable[[], float]) -> float:
+    """Raises: ArithmeticProblem where floats end."""
+    try:
+        return float(compute())
+    except OverflowError:
+        raise ArithmeticProblem(TOO_LARGE_FLOAT) from None
+
+
+def is_whole(value: Number) -> bool:
+    return isinstance(value, Fraction) and value.denominator == 1
+
+
+def kind_of(quantity: Quantity) -> str:
+    """For messages: its unit."""
+    return shown(quantity.dimension) or "a plain number"
 
 
 def shown(dimension: Dimension) -> str:
     """As `kg m^-3`."""
     return " ".join(unit if power == 1 else f"{unit}^{power}" for unit, power in dimension)
+
+
+def _mixed(compute: Callable[[Number, Number], Number], left: Number, right: Number) -> Number:
+    """With floats where one of them is not exact."""
+    if isinstance(left, Fraction) and isinstance(right, Fraction):
+        return compute(left, right)
+    one, other = as_float(left), as_float(right)
+    if other == 0 and right != 0:
+        raise ArithmeticProblem("a number is too small to compute with: at least about 5e-324")
+    return compute(one, other)
 
 
 def _combined(left: Dimension, right: Dimension, sign: int) -> Dimension:
@@ -106,16 +162,37 @@ def _combined(left: Dimension, right: Dimension, sign: int) -> Dimension:
     return tuple(sorted((unit, power) for unit, power in powers.items() if power))
 
 
-def _real_power(base: Number, exponent: Number) -> Quantity:
-    if base < 0:
-        raise ArithmeticProblem("a negative number has no such power among the real numbers")
-    if base == 0 and exponent <= 0:
-        raise ArithmeticProblem("division by zero")
-    return bounded(_float(lambda: float(base) ** float(exponent)))
+def _power_of_one(value: Fraction, whole: int) -> Fraction:
+    """Of 0, 1 or -1, whatever the exponent's size."""
+    if value == 0:
+        return Fraction(0 if whole else 1)
+    return value if whole % 2 else Fraction(1)
 
 
-def _float(compute: object) -> float:
-    try:
-        return float(compute())  # type: ignore[operator]
-    except OverflowError:
-        raise ArithmeticProblem("the result is too large") from None
+def _real_power(base: Quantity, exponent: Number) -> Quantity:
+    if exponent == Fraction(1, 2):
+        return base.root(2, "a square root")
+    value = base.plain("a power that is not whole")
+    if value < 0:
+        raise ArithmeticProblem("a negative number has no such power among the real numbers (there is cbrt)")
+    if value == 0 and exponent < 0:
+        raise ArithmeticProblem("division by zero: zero has no negative power")
+    one, other = as_float(value), as_float(exponent)
+    return bounded(as_real(lambda: one**other))
+
+
+def _whole_root(value: int, degree: int) -> int | None:
+    """If it is whole."""
+    size = abs(value)
+    root = math.isqrt(size) if degree == 2 else _cube_root(size)
+    return (root if value >= 0 else -root) if root**degree == size else None
+
+
+def _cube_root(value: int) -> int:
+    """Rounded down, by Newton's method from above."""
+    if value == 0:
+        return 0
+    root = 1 << -(-value.bit_length() // 3)
+    while (better := (2 * root + value // (root * root)) // 3) < root:
+        root = better
+    return root
