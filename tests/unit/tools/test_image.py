@@ -136,6 +136,7 @@ async def test_more_regions_than_can_be_shown_are_counted(desk: Desk) -> None:
     desk.put("dots.png", dots)
     text = (await desk.call("find_colour", path="dots.png", colour="black")).text
     assert text.startswith("150 regions")
+    assert len(text.splitlines()) == 1 + 100 + 1
     assert text.endswith("[50 smaller ones are not shown]")
 
 
