@@ -102,6 +102,12 @@ class ServerConfig(BaseSettings):
     tasks: str = ""
     """Folders of task sets, with `:` between them; each a set or a folder of sets."""
 
+    # Which MCP services episodes may use: environments/tools/mcp/operator.py.
+    mcp_hosts: str = ""
+    """Hosts that this server calls for episodes, with `,` between them, a port where it is none of the usual."""
+    mcp_headers_file: Path | None = None
+    """JSON: by host, what requests to it bear beside; keys, so that no episode need have them."""
+
     # Time limits of episodes.
     start_timeout_s: float = 60.0
     """Making one sandbox."""

@@ -27,6 +27,8 @@ from typing import Any, Self
 import uvicorn
 
 from environments.environment import Environment
+from environments.tools.mcp import operator
+from environments.tools.mcp.operator import Operator
 from envserver import clock
 from envserver.access.audit import AuditLog
 from envserver.access.keyring import Keyring
@@ -106,6 +108,7 @@ class RunningServer:
         signals: bool = False,
     ) -> None:
         self.config = config
+        operator.configure(Operator.of(config.mcp_hosts, config.mcp_headers_file))
         found = installed_environments() if environments is None else environments
         self.journal = Journal.open(config.journal, _journal_settings(config))
         tenants, self.audit = Tenants(), AuditLog(config.audit_file)

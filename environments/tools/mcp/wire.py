@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
@@ -113,12 +113,11 @@ async def exchange(service: Service, operator: Operator, session: JsonObject) ->
     if session.get("id"):
         headers[SESSION_HEADER] = session["id"]
     timeout = httpx2.Timeout(CONNECT_TIMEOUT_S, read=None)  # who calls limits the whole
+    transport = CheckedTransport(service, operator)
     try:
         async with contextlib.AsyncExitStack() as stack:
             http = await stack.enter_async_context(
-                httpx2.AsyncClient(
-                    transport=CheckedTransport(service, operator), headers=headers, timeout=timeout, trust_env=False
-                )
+                httpx2.AsyncClient(transport=transport, headers=headers, timeout=timeout, trust_env=False)
             )
             streams = await stack.enter_async_context(
                 streamable_http_client(
@@ -135,7 +134,7 @@ async def exchange(service: Service, operator: Operator, session: JsonObject) ->
             http.event_hooks = {"response": [made[0].look_at]}
             yield made[0]
     except (MCPError, httpx2.HTTPError, ValidationError, RuntimeError, OSError, ExceptionGroup) as error:
-        raise _ours(error) from error
+        raise transport.overflow or _ours(error) from error
 
 
 def _ours(error: Exception) -> Exception:
@@ -180,6 +179,8 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
         self._origin = httpx2.URL(service.url)
         self._host, self._operator = service.host, operator
         self._inner = httpx2.AsyncHTTPTransport(trust_env=False)
+        self.overflow: ServiceError | None = None
+        """Kept, since the client makes an ended stream of it."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         url, origin = request.url, self._origin
@@ -196,8 +197,12 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
         )
         response = await self._inner.handle_async_request(sent)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _Counted(response.stream)
+        response.stream = _Counted(response.stream, self._overflow)
         return response
+
+    def _overflow(self) -> ServiceError:
+        self.overflow = ServiceError(f"its answer has more than {MAX_RESPONSE_BYTES} bytes")
+        return self.overflow
 
     async def _address(self) -> str:
         host, port = self._origin.host, self._origin.port or {"http": 80, "https": 443}[self._origin.scheme]
@@ -217,15 +222,15 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
 class _Counted(httpx2.AsyncByteStream):
     """A response's body, up to a size."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
-        self._inner = inner
+    def __init__(self, inner: httpx2.AsyncByteStream, overflow: Callable[[], ServiceError]) -> None:
+        self._inner, self._overflow = inner, overflow
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
         async for part in self._inner:
             size += len(part)
             if size > MAX_RESPONSE_BYTES:
-                raise ServiceError(f"its answer has more than {MAX_RESPONSE_BYTES} bytes")
+                raise self._overflow()
             yield part
 
     async def aclose(self) -> None:
