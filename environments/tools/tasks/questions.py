@@ -12,12 +12,14 @@ from functools import cache
 from environments.tasks import Task, TaskSet
 from environments.tools.corpus.sources import release
 from environments.tools.tasks.lookups import TEMPLATES as LOOKUPS
+from environments.tools.tasks.pictures import TEMPLATES as PICTURES
+from environments.tools.tasks.tables import TEMPLATES as TABLES
 from environments.tools.tasks.template import Template
 from environments.tools.worlds.splits import SPLITS, members
 
 GENERATORS = "1"
 """To be counted up whenever a template asks or answers anything differently."""
-TEMPLATES: Mapping[str, Template] = {template.name: template for template in LOOKUPS}
+TEMPLATES: Mapping[str, Template] = {template.name: template for template in (*LOOKUPS, *TABLES, *PICTURES)}
 
 
 class Questions(TaskSet):

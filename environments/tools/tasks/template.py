@@ -41,6 +41,18 @@ class Question:
     public: Mapping[str, Any] = field(default_factory=dict)
 
 
+ALIKE: Mapping[str, tuple[str, ...]] = {
+    "open_page": ("open_page", "retrieve"),
+    "calculator": ("calculator", "python", "bash"),
+}
+"""Tools that do the same for a question: which of them an episode has is its caller's to say."""
+
+
+def _alike(tool: str | tuple[str, ...]) -> tuple[str, ...]:
+    names = (tool,) if isinstance(tool, str) else tool
+    return tuple(dict.fromkeys(other for name in names for other in ALIKE.get(name, (name,))))
+
+
 @dataclass(frozen=True)
 class Template:
     """`keys` costs little, also for questions that take long to make."""
@@ -54,7 +66,7 @@ class Template:
         data: JsonObject = {
             "answer": dict(question.answer),
             "evidence": [list(group) for group in question.evidence],
-            "tools": [tool if isinstance(tool, str) else list(tool) for tool in question.tools],
+            "tools": [list(_alike(tool)) for tool in question.tools],
             "par_calls": question.par_calls,
         }
         return Task(
@@ -100,6 +112,8 @@ def in_any_order(values: Iterable[str]) -> JsonObject:
 
 _CITE = "Cite the observations that it rests on, as observation[2]."
 NUMBER = f"Give at least four significant digits; the last number in your answer counts. {_CITE}"
+CENTS = f"Give euros and cents; the last number in your answer counts. {_CITE}"
+PLACES = f"Give at least two decimals; the last number in your answer counts. {_CITE}"
 WHOLE = f"The last number in your answer counts. {_CITE}"
 NAME = f"The last line of your answer is that name. {_CITE}"
 NAMES = f"The last line of your answer is those names, separated by commas, and nothing else but citations. {_CITE}"

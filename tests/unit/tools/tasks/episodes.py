@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from environments.environment import JsonObject, StepContext
@@ -20,7 +21,7 @@ STEP = StepContext(timeout_s=20.0)
 
 async def played(task: Task, root: Path) -> tuple[str, Grade]:
     """What the scripted policy of its template answers, and its grade."""
-    sandbox = LocalSandbox(root)
+    sandbox = LocalSandbox(root, python=sys.executable)  # the one that has Pillow
     for path, data in task.files.items():
         await sandbox.write_file(path, data)
     toolbox = Toolbox(make_kits(task, {}), Rules(), seed=1)

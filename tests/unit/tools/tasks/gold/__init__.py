@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.unit.tools.tasks.gold import cities, countries, elements
+from tests.unit.tools.tasks.gold import cities, countries, databases, elements, notes, pictures
 from tests.unit.tools.tasks.gold.desk import Policy
 
-POLICIES: Mapping[str, Policy] = {**countries.POLICIES, **cities.POLICIES, **elements.POLICIES}
+POLICIES: Mapping[str, Policy] = {
+    **countries.POLICIES,
+    **cities.POLICIES,
+    **elements.POLICIES,
+    **databases.POLICIES,
+    **notes.POLICIES,
+    **pictures.POLICIES,
+}
