@@ -65,6 +65,8 @@ class SpokenEnvironment(Environment):
         self._protocol, self._penalty = _parse_settings(settings)
         self._results = 0
         """Observations of calls so far: a model may cite them by number."""
+        self._attempts = 0
+        """Calls so far, refused ones among them: ids that a protocol makes from positions are never made twice."""
         self._format_errors = 0
 
     @property
@@ -98,7 +100,10 @@ class SpokenEnvironment(Environment):
     async def step(self, action: Any, context: StepContext) -> Transition:
         if not isinstance(action, dict) or action.get("type") != "message":
             return await self._inner.step(action, context)
-        turn = self._protocol.parse(action.get("message"), self._tools(), self._results + 1)
+        turn = self._protocol.parse(action.get("message"), self._tools(), self._attempts + 1)
+        self._attempts += len(
+            {*(call.call_id for call in turn.calls), *(each.call_id for each in turn.problems)} - {None}
+        )
         self._format_errors += len(turn.problems)
         before = self._inner.tools()
         done = await self._carry_out(turn, context)
@@ -167,12 +172,14 @@ class SpokenEnvironment(Environment):
         return {
             OPTION: self._settings,
             "results": self._results,
+            "attempts": self._attempts,
             "format_errors": self._format_errors,
             "inner": self._inner.snapshot(),
         }
 
     def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
-        self._results, self._format_errors = state["results"], state["format_errors"]
+        self._results, self._attempts = state["results"], state["attempts"]
+        self._format_errors = state["format_errors"]
         self._inner.restore(sandbox, task, state["inner"])
 
 

@@ -196,6 +196,18 @@ async def test_results_are_numbered_for_protocols_that_cite_them(tmp_path: Path)
     assert [text.split("\n")[0] for text in said] == ["observation[1]: total 1", "observation[2]: total 3"]
 
 
+async def test_no_two_calls_have_one_id_also_where_some_are_refused(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path, "openai")
+
+    def call(name: str) -> JsonObject:
+        said = {"type": "function", "function": {"name": name, "arguments": '{"n": 1}'}}
+        return {"type": "message", "message": {"role": "assistant", "content": None, "tool_calls": [said, said]}}
+
+    said = [(await environment.step(call(name), STEP)).observation["messages"] for name in ("ad", "add", "add")]
+    ids = [message["tool_call_id"] for messages in said for message in messages]
+    assert len(ids) == len(set(ids)) == 6
+
+
 async def test_it_goes_on_from_a_snapshot(tmp_path: Path) -> None:
     environment, _ = await begun(tmp_path, {"name": "tagged", "format_penalty": 0.5})
     await environment.step({"type": "message", "message": "nonsense"}, STEP)
