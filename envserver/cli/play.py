@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @app.command()
 def demo(url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False) -> None:
-    """Play five HumanEval episodes on a running node, showing each step, its time and the reward."""
+    """Play episodes of every environment on a running node, showing each step, its time and the reward."""
     from envserver.demo import play
 
     raise typer.Exit(play(url, api_key, as_json=as_json))
