@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from environments.code import CodeEnvironment
+from environments.tools.users import UserModelSettings
 from envserver.cli import app
 from envserver.config import ServerConfig
 from envserver.images import compose
@@ -74,6 +75,12 @@ def test_the_server_s_variables_are_those_of_its_configuration() -> None:
     assert _documented("Server") == {name: _shown(name, default) for name, default in fields.items()}
 
 
+def test_the_variables_of_simulated_users_are_those_of_their_settings() -> None:
+    fields = UserModelSettings.model_fields.items()
+    variables = {f"ENVSERVER_USER_{name.upper()}": field.default for name, field in fields}
+    assert _documented("Simulated users") == {name: _shown(name, default) for name, default in variables.items()}
+
+
 def test_the_launcher_s_variables_are_those_of_its_options() -> None:
     options = {variable: default for command, variable, default in _options() if command == "launcher"}
     assert _documented("Launcher") == {name: _shown(name, default) for name, default in options.items()}
@@ -98,7 +105,7 @@ def test_no_variable_has_another_default_in_another_place() -> None:
 
 
 def test_the_page_names_nothing_that_is_not_there() -> None:
-    sections = ("Server", "Launcher", "Compose and make", "Clients")
+    sections = ("Server", "Launcher", "Compose and make", "Simulated users", "Clients")
     there = {name for section in sections for name in _documented(section)}
     assert set(re.findall(r"ENVSERVER_\w+", PAGE.read_text())) <= there
 
