@@ -19,6 +19,7 @@ from environments.tasks import Task
 from environments.tools.catalog import make_kits, task_sets
 from environments.tools.corpus.pages import documents
 from environments.tools.corpus.sources import release
+from environments.tools.tasks import available
 from environments.tools.tasks.questions import GENERATORS, TEMPLATES, Questions
 from envserver.grading.matching import matches
 from tests.unit.tools.tasks.baselines import GUESSES, told
@@ -30,6 +31,8 @@ LASTING = ("1", "2e684c5d7c063830")
 LEAST_TASKS, LEAST_TEMPLATES = 150, 12
 MOST_OF_ONE_TEMPLATE = 0.1
 MOST_GUESSED = 0.05
+MOST_GUESSED_OF_ONE = 0.4
+"""Of one template: one of six names is right by luck now and then."""
 
 
 @cache
@@ -39,6 +42,12 @@ def tasks() -> Mapping[str, Task]:
 
 def test_they_are_the_default_of_the_tools_environment() -> None:
     assert next(iter(task_sets())) == QUESTIONS.name
+
+
+def test_sets_whose_data_is_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"bfcl-multi-turn-base", "tau2-telecom-solo"} <= available().keys()
+    monkeypatch.setattr("environments.tools.tasks.find_spec", lambda package: None if package == "tau2" else package)
+    assert {name.partition("-")[0] for name in available()} == {"questions", "bfcl"}
 
 
 def test_there_are_many_of_many_kinds() -> None:
@@ -161,6 +170,9 @@ def test_who_guesses_is_hardly_ever_right(guess: str) -> None:
             right.append(task_id)
     print(f"{guess}: {len(right)} of {len(tasks())}: {right}")  # noqa: T201  # how near it comes is worth seeing
     assert len(right) < MOST_GUESSED * len(tasks())
+    sizes = Counter(task.public["template"] for task in tasks().values())
+    hits = Counter(task_id.partition("/")[0] for task_id in right)
+    assert all(count < MOST_GUESSED_OF_ONE * sizes[template] for template, count in hits.items()), hits
 
 
 def test_what_is_near_the_truth_is_wrong_all_the_same() -> None:
