@@ -168,6 +168,12 @@ class SpokenEnvironment(Environment):
     def tools(self) -> Sequence[JsonObject]:
         return self._inner.tools()
 
+    def call(self, name: str, arguments: JsonObject) -> JsonObject:
+        return self._inner.call(name, arguments)
+
+    def answer(self, text: str) -> JsonObject:
+        return self._inner.answer(text)
+
     def snapshot(self) -> JsonObject:
         return {
             OPTION: self._settings,

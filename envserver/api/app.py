@@ -20,6 +20,7 @@ from envserver.access.keyring import Keyring
 from envserver.api.calls import Calls
 from envserver.api.guard import Guard
 from envserver.api.http import Routes
+from envserver.api.mcp.endpoint import McpEndpoint
 from envserver.api.openapi import build_openapi
 from envserver.api.problems import problem_response
 from envserver.api.websocket import WebSocketEndpoint
@@ -49,6 +50,7 @@ def build_app(calls: Calls, keyring: Keyring, lifespan: Lifespan | None = None) 
         await websocket.send_denial_response(problem_response(NotFound(), calls.metrics))
 
     app.router.routes[:0] = routes.hot()
+    app.router.routes.extend(McpEndpoint(calls).routes())
     app.router.routes.append(WebSocketRoute("/v1/ws", WebSocketEndpoint(calls)))
     app.router.routes.append(WebSocketRoute("/{path:path}", no_websocket))
     app.include_router(routes.cold())

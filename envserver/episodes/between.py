@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from environments.environment import Environment
 from envserver import failpoints
 from envserver.episodes.journal.rows import CheckpointRow
 from envserver.episodes.saved import Saved
@@ -77,6 +78,17 @@ class Between(Standing):
             if not self._users:
                 self._unused.set()
             self._rest_a_while()
+
+    async def environment(self) -> Environment:
+        """To ask it what can be done now; it wakes for that. Raises: as `sandbox`."""
+        await self.sandbox()
+        return self._require_world().environment
+
+    @property
+    def standing_environment(self) -> Environment | None:
+        """The same without waking it; None where there is none to ask."""
+        world = self._world
+        return world.stage.environment if world is not None and world.stage is not None else None
 
     async def last_saved(self) -> Saved | None:
         """What it would be recovered from. Raises: InfraError."""

@@ -218,6 +218,12 @@ class Episode(Ending):
         self.lease.use()
         return self._records.find(index, self.step_index + 1)
 
+    @property
+    def running(self) -> StepRecord | None:
+        """The step that runs now."""
+        record = self._records.get(self.step_index + 1)
+        return record if record is not None and not record.done else None
+
     async def recall(self, index: int) -> None:
         """Bring a record back that memory no longer holds but the journal does. Raises: InfraError."""
         if index > self.step_index or self._records.get(index) is not None:
