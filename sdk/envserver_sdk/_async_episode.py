@@ -69,6 +69,11 @@ class AsyncEpisode:
         """
         self.tool_schemas: list[JsonObject] = []
         """The tools as the protocol's chat template or API takes them; they may change from step to step."""
+        self.mcp_url = f"{link.url}/v1/episodes/{self.episode_id}/mcp"
+        """Where any MCP client lists and calls the episode's tools. It is sent the API key as this client is.
+
+        A step that was taken there is none of this object's: `rejoin` before the next one here.
+        """
         self._hear(started.observation)
 
     async def __aenter__(self) -> Self:

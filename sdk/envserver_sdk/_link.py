@@ -42,6 +42,7 @@ class Link:
 
     def __init__(self, url: str, api_key: str | None, timeouts: Timeouts, tls: Tls) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.url = url
         self.timeouts = timeouts
         self.socket = Socket(url, headers, timeouts, tls)
         self.http = Http(url, headers, timeouts, tls)

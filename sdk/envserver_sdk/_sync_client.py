@@ -385,6 +385,14 @@ class Episode:
         """The tools as the protocol's chat template or API takes them; they may change from step to step."""
         return self._async.tool_schemas
 
+    @property
+    def mcp_url(self) -> str:
+        """Where any MCP client lists and calls the episode's tools. It is sent the API key as this client is.
+
+        A step that was taken there is none of this object's: `rejoin` before the next one here.
+        """
+        return self._async.mcp_url
+
     def __enter__(self) -> Self:
         return self
 

@@ -182,6 +182,7 @@ TYPES = {
     "Episode": {
         "episode_id": "str", "generation": "int", "step_index": "int", "observation": "JsonObject",
         "info": "JsonObject", "messages": "list[JsonObject]", "tool_schemas": "list[JsonObject]",
+        "mcp_url": "str",
     },
     "Checkpoint": {
         "checkpoint_id": "str", "kind": "CheckpointKind", "info": "CheckpointInfo",

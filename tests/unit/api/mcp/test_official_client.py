@@ -8,6 +8,7 @@ from mcp import Client, MCPError
 from mcp_types import CallToolResult, ImageContent, TextContent, ToolListChangedNotification
 
 from envserver.server import RunningServer
+from envserver_sdk import AsyncClient
 from tests.unit.api.mcp.tooled import PNG, create
 from tests.unit.scripted import Gates
 
@@ -94,3 +95,11 @@ async def test_a_call_that_takes_long_is_waited_for(
     gates.open("g")
     async with Client(f"{server.url}/v1/episodes/{await create(http)}/mcp") as client:
         assert texts(await client.call_tool("wait", {"gate": "g"})) == ['{"passed": "g"}']
+
+
+async def test_the_sdk_goes_on_where_an_mcp_client_left_an_episode(server: RunningServer) -> None:
+    async with AsyncClient(server.url) as envserver, envserver.create("tooled", task="a") as episode:
+        async with Client(episode.mcp_url) as client:
+            await client.call_tool("set", {"value": "seen"})
+        assert (await episode.rejoin()).step_index == 1
+        assert (await episode.step({"type": "get"})).observation["value"] == "seen"
