@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +155,26 @@ async def test_results_are_bounded(desk: Desk) -> None:
     assert len(wide.text) < 90_000
     assert "... (2000 characters)" in wide.text
     assert "there are more)" in wide.text
-    columns = await desk.sql("SELECT " + ", ".join(f"'{'x' * 2000}{n}'" for n in range(40)))
-    assert not columns.error
-    smiles = ", ".join(["printf('%.900c', char(128512))"] * 90)
-    assert not (await desk.sql(f"SELECT {smiles}")).error, "four bytes each still are a message"
+    smile = chr(128512)
+    smiles = [f"printf('%.1000c', char(128512)) AS '{smile * 36}{number}'" for number in range(78)]
+    assert smile * 1000 in (await desk.sql(f"SELECT {', '.join(smiles)}")).text, "four bytes each still are a message"
+    await desk.sql(f"CREATE TABLE wide ({', '.join(f'{chr(120) * 800}{number}' for number in range(100))})")
+    assert not (await desk.sql("SELECT * FROM wide AS one, wide AS other")).error
+
+
+def test_no_more_rows_are_read_than_are_shown() -> None:
+    class Endless:
+        description = (("x",),)
+        read = 0
+
+        def __iter__(self) -> Iterator[tuple[str]]:
+            while True:
+                self.read += 1
+                yield ("x" * 900,)
+
+    cursor: Any = Endless()
+    assert sql_session.table(cursor, 10_000).endswith("(the first 11 rows; there are more)")
+    assert cursor.read < 20
 
 
 async def test_values_of_every_kind_are_one_line(desk: Desk) -> None:
