@@ -19,11 +19,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 from environments.environment import JsonObject
+from environments.protocols.schema import check_arguments
 from environments.tasks import Task
 from environments.tools.kit import Kit
 from environments.tools.tool import ArgumentsError, Tool, ToolContext, ToolResult
 from environments.tools.worlds.record import WorldRecord
-from environments.tools.worlds.schemas import problems
 from environments.tools.worlds.session import WorldLostError, WorldSession, WorldSpec
 from envserver.runtimes.base import Ending, Sandbox
 from envserver_sdk.models import Outcome
@@ -74,7 +74,7 @@ class WorldKit(Kit):
 
     async def _call(self, described: Mapping[str, Any], context: ToolContext, arguments: JsonObject) -> ToolResult:
         name = described["name"]
-        check_arguments(name, described["parameters"], arguments)
+        require_fit(name, described["parameters"], arguments)
         if self._record.lost:
             return ToolResult("the world has ended: nothing can be called any more", error=True)
         try:
@@ -99,10 +99,10 @@ class WorldKit(Kit):
         return self._record.as_json()
 
 
-def check_arguments(name: str, schema: Mapping[str, Any], arguments: JsonObject) -> None:
+def require_fit(name: str, schema: Mapping[str, Any], arguments: JsonObject) -> None:
     """Raises: ArgumentsError."""
     size = len(json.dumps(arguments))
     if size > MAX_ARGUMENTS_BYTES:
         raise ArgumentsError(f"{name}: the arguments are {size} bytes, at most {MAX_ARGUMENTS_BYTES} are taken")
-    if found := problems({"additionalProperties": False, **schema}, arguments):
+    if found := check_arguments(arguments, schema):
         raise ArgumentsError(f"{name}: {'; '.join(found)}")

@@ -14,7 +14,7 @@ from environments.environment import JsonObject
 from environments.tasks import Task
 from environments.tools.kit import Kit
 from environments.tools.tool import Tool, ToolContext, ToolResult
-from environments.tools.worlds.kit import check_arguments
+from environments.tools.worlds.kit import require_fit
 from environments.tools.worlds.record import Call, WorldRecord
 from envserver.runtimes.base import Sandbox
 
@@ -50,7 +50,7 @@ class RecordingKit(Kit):
         self._record.begin_turn(number)
 
     async def _call(self, name: str, context: ToolContext, arguments: JsonObject) -> ToolResult:
-        check_arguments(name, {"additionalProperties": True}, arguments)
+        require_fit(name, {"additionalProperties": True}, arguments)
         self._record.turns[-1].calls.append(Call(name, arguments))
         return ToolResult(ANSWER)
 

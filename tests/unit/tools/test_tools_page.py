@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from environments.environment import StepContext
+from environments.protocols.schema import check_arguments
 from environments.tools.arithmetic import calculate, written
 from environments.tools.arithmetic.functions import CONSTANTS, FUNCTIONS
 from environments.tools.kit import Kit
 from environments.tools.kits import KITS
 from environments.tools.tool import Tool, ToolContext
-from environments.tools.worlds.schemas import problems
 from tests.unit.local_sandbox import LocalSandbox
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/tools.md").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_its_examples_fit(name: str) -> None:
     for action in examples:
         tool = KITS[name]().tools[action["name"]]
         assert action["type"] == "call"
-        assert problems(tool.parameters, action["arguments"]) == []
+        assert check_arguments(action["arguments"], tool.parameters) == []
 
 
 def test_every_kit_is_in_the_table() -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -19,6 +23,32 @@ def task(prompt: str = "Book a table.", **user: Any) -> Task:
 def model_user(stub: ChatStub, prompt: str = "Book a table.", **settings: Any) -> ModelUser:
     made = UserModelSettings(url=stub.url, model="m", **{"pause_s": 0.0, **settings})
     return ModelUser(made, "You are Ada.", prompt, seed=7)
+
+
+@contextmanager
+def failing_stub() -> Iterator[str]:
+    """An endpoint that fails with a document that looks like a reply."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            data = json.dumps({"choices": [{"message": {"content": "try later"}}]}).encode()
+            self.send_response(503)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 async def test_a_task_without_a_user_asks_once() -> None:
@@ -92,9 +122,15 @@ async def test_a_failure_is_tried_again_and_then_is_no_fault_of_the_policys() ->
     assert answers == []
 
 
-async def test_a_model_that_takes_too_long_is_given_up() -> None:
-    import threading
+async def test_what_an_endpoint_says_beside_a_failure_is_no_reply() -> None:
+    with failing_stub() as url:
+        user = ModelUser(UserModelSettings(url=url, model="m", attempts=1), "", "Hello.", seed=0)
+        await user.begin()
+        with pytest.raises(UserUnavailableError, match="503"):
+            await user.reply(1, "x")
 
+
+async def test_a_model_that_takes_too_long_is_given_up() -> None:
     over = threading.Event()
 
     def answer(_: Messages) -> str:

@@ -11,11 +11,11 @@ from functools import cache
 from typing import Any
 
 from environments.environment import JsonObject
+from environments.protocols.schema import check_arguments
 from environments.tasks import GraderSpec, Task, TaskSet
 from environments.tools.worlds import splits
 from environments.tools.worlds.bfcl import data
 from environments.tools.worlds.bfcl.calls import CallTextError, parse_call
-from environments.tools.worlds.schemas import problems
 
 CATEGORIES = ("base", "miss_func", "miss_param", "long_context")
 MORE_TOOLS = "There are more tools now. Please try again with them."
@@ -98,8 +98,7 @@ def reference(entry: Mapping[str, Any], turns: Sequence[Sequence[str]]) -> list[
         for call in calls:
             if since(entry).get(call["tool"], 1) > number:
                 raise CallTextError(f"turn {number} calls {call['tool']}, which is withheld until later")
-            schema = {"additionalProperties": False, **described[call["tool"]]}
-            if found := problems(schema, call["arguments"]):
+            if found := check_arguments(call["arguments"], described[call["tool"]]):
                 raise CallTextError(f"{call['tool']}: {found[0]}")
     return parsed
 

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from environments.environment import JsonObject
+from environments.protocols.schema import check_arguments
 from environments.tasks import GraderSpec, Task, TaskSet
-from environments.tools.worlds.schemas import problems
 from environments.tools.worlds.tau2 import data
 from environments.tools.worlds.tau2.tools import tools
 
@@ -120,6 +120,6 @@ def _problem(domain: str, record: Mapping[str, Any]) -> str | None:
         schema = schemas.get(action["name"])
         if schema is None:
             return f"its reference calls {action['name']}, which is no tool"
-        if wrong := problems({"additionalProperties": False, **schema}, action["arguments"]):
+        if wrong := check_arguments(action["arguments"], schema):
             return f"its reference calls {action['name']} wrongly: {wrong[0]}"
     return None

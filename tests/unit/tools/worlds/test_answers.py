@@ -74,6 +74,7 @@ def test_what_an_answer_gives_is_right(arguments: dict[str, Any], values: dict[s
         ({"names": []}, {"names": [["a"]]}),
         ({"options": {"a": 1, "c": 1}}, {"options": [{"a": [1]}]}),
         ({"options": {"b": 3}}, {"options": [{"a": [1], "b": [3]}]}),
+        ({"options": {"a": True}}, {"options": [{"a": [1]}]}),
     ],
 )
 def test_what_no_answer_gives_is_wrong(arguments: dict[str, Any], values: dict[str, list[Any]]) -> None:

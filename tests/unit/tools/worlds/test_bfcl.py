@@ -34,7 +34,7 @@ def test_what_cannot_be_loaded_is_told_with_its_reason_and_is_no_task() -> None:
     tasks = MultiTurn("miss_func")
     assert tasks.broken() == {
         "multi_turn_miss_func_49": "turn 2 calls tail, which is withheld until later",
-        "multi_turn_miss_func_173": "close_ticket: the argument 'ticket_id' is 'ticket_001', must be of type integer",
+        "multi_turn_miss_func_173": "close_ticket: 'ticket_id' is the string 'ticket_001', must be an integer",
     }
     assert not set(tasks.broken()) & set(tasks.task_ids())
     assert len(tasks.task_ids()) == 198

@@ -67,8 +67,8 @@ async def test_a_tool_that_is_withheld_comes_with_its_turn(kit: WorldKit) -> Non
     ("arguments", "said"),
     [
         ({}, "'file_name' is missing"),
-        ({"file_name": 3}, "'file_name' is 3, must be of type string"),
-        ({"file_name": "a.txt", "path": "/"}, "there is no argument 'path'; it takes 'file_name'"),
+        ({"file_name": 3}, "'file_name' is 3, must be a string"),
+        ({"file_name": "a.txt", "path": "/"}, "there is no argument 'path'; there are 'file_name'"),
         ({"file_name": "x" * MAX_ARGUMENTS_BYTES}, f"at most {MAX_ARGUMENTS_BYTES} are taken"),
     ],
 )

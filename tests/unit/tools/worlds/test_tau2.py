@@ -10,6 +10,7 @@ from benchmarks import tau2
 from environments.environment import Artifacts
 from environments.tools.worlds import session
 from environments.tools.worlds.kit import WorldKit
+from environments.tools.worlds.session import WorldSession, WorldSpec
 from environments.tools.worlds.tau2 import data
 from environments.tools.worlds.tau2.solo import Solo
 from environments.tools.worlds.tau2.tools import tools
@@ -92,6 +93,19 @@ async def test_an_episode_is_paid_by_its_assertions(
     facts = {"kits": {"world": kit.facts()}, "said": ["Done."]}
     grade = await get_grader("world").grade(task, Artifacts({}, facts=facts), make_sandbox)
     assert grade.components == {"assertions": reward}
+
+
+@pytest.mark.usefixtures("_this_python")
+async def test_what_the_simulator_draws_by_chance_is_the_same_again(sandbox: LocalSandbox) -> None:
+    spec = WorldSpec.of(Solo("telecom").get(ROAMING).hidden["world"])
+    charge = {"customer_id": "C1002", "amount": 5.0, "description": "Refuel"}
+    world, digests = WorldSession(sandbox), []
+    await world.open(spec)
+    for _ in range(2):
+        await world.begin(spec)
+        digests.append((await world.call("agent._apply_one_time_charge", charge, timeout_s=20.0)).digests)
+    assert "agent.bills" in digests[0]
+    assert digests[0] == digests[1]
 
 
 @pytest.mark.usefixtures("_this_python")
