@@ -49,7 +49,8 @@ JSON, EVENTS = "application/json", "text/event-stream"
 QUICK_S = 1.0
 """A call that takes no longer is answered without a stream."""
 KEEP_OPEN_S = 15.0
-RETRY_MS = 2000
+RETRY_MS = 5000
+"""A client comes again after so long; the official one twice, so that a restart of the server has to fit in."""
 LIST_CHANGED = "notifications/tools/list_changed"
 
 

@@ -74,7 +74,7 @@ async def test_a_stream_that_broke_off_is_taken_up_again(
     async with http.stream("POST", raw.path, json=body, headers=raw.headers) as stream:
         lines = stream.aiter_lines()
         event_id = (await anext(lines)).removeprefix("id: ")
-        assert [await anext(lines) for _ in range(2)] == ["retry: 2000", "data: "]
+        assert [await anext(lines) for _ in range(2)] == ["retry: 5000", "data: "]
     rest = asyncio.ensure_future(http.get(raw.path, headers={**raw.headers, "last-event-id": event_id}))
     await gates.reached("g")
     gates.open("g")
