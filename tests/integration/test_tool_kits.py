@@ -81,7 +81,8 @@ async def episode(runtime: CrunRuntime) -> AsyncIterator[Episode]:
 
 
 async def test_kits_work_together_in_one_sandbox(episode: Episode) -> None:
-    assert "Oslo   | 8" in await episode.says("sql", query="SELECT city, sum(price) FROM orders GROUP BY city ORDER BY 2")
+    totals = "SELECT city, sum(price) FROM orders GROUP BY city ORDER BY 2"
+    assert "Oslo   | 8" in await episode.says("sql", query=totals)
     assert await episode.says("tables") == "orders (3 rows)\n  city TEXT\n  price INTEGER"
     count = "import sqlite3\nsqlite3.connect('database.sqlite').execute('SELECT count(*) FROM orders').fetchone()"
     assert await episode.says("python", code=count) == "result: (3,)"

@@ -30,6 +30,19 @@ async def test_a_request_that_is_sent_again_while_it_runs_attaches(raw: Raw, gat
     assert gates.counts["steps"] == 1
 
 
+async def test_a_request_that_is_sent_again_before_its_turn_has_come_runs_once(raw: Raw, gates: Gates) -> None:
+    running = asyncio.ensure_future(raw.call(1, "wait", gate="g"))
+    await gates.reached("g")
+    both = [asyncio.ensure_future(raw.call(2, "score", reward=0.5)) for _ in range(2)]
+    await raw.post({"id": 3, "method": "ping"})  # by now they have arrived
+    gates.open("g")
+    first, second = await asyncio.gather(*both)
+    assert first == second
+    assert step_of(first)["step_index"] == 2
+    await running
+    assert gates.counts["steps"] == 2
+
+
 async def test_a_request_s_id_stands_for_one_call(raw: Raw, gates: Gates) -> None:
     await raw.call(1, "echo", value="a")
     other = await raw.call(1, "echo", value="b")

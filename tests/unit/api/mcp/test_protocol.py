@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from envserver.server import RunningServer
+from tests.unit.api.keys import Keys, bearer, client_of
 from tests.unit.api.mcp.tooled import Raw, call_of, create, serving
 from tests.unit.scripted import Gates, ScriptedGrader, ScriptedRuntime
 
@@ -112,6 +114,21 @@ async def test_a_key_is_asked_for_as_everywhere(runtime: ScriptedRuntime, grader
         assert "result" in await raw.call(1, "echo", value="x")
         foreign = await raw.post(call_of(2, "echo", value="x"), origin="http://evil.example")
         assert foreign.status_code == 401
+
+
+async def test_a_key_s_scope_and_tenant_decide(
+    runtime: ScriptedRuntime, grader: ScriptedGrader, gates: Gates, tmp_path: Path
+) -> None:
+    keys = Keys(tmp_path / "keys.json")
+    own, reader, foreign = keys.add("a"), keys.add("a", "read"), keys.add("b")
+    async with serving(runtime, grader, keys_file=keys.path) as server, client_of(server, own) as http:
+        raw = await Raw(http, await create(http)).begin()
+        assert (await raw.post({"id": 1, "method": "tools/list"}, **bearer(reader))).json()["result"]["tools"]
+        refused = await raw.post(call_of(2, "echo", value="x"), **bearer(reader))
+        assert (refused.status_code, refused.json()["error"]["data"]["scope"]) == (403, "episodes")
+        assert (await raw.post(call_of(2, "echo", value="x"), **bearer(foreign))).status_code == 404
+        assert gates.counts["steps"] == 0
+        assert "result" in await raw.call(2, "echo", value="x")
 
 
 async def test_a_body_has_bounds(server: RunningServer, http: httpx.AsyncClient) -> None:

@@ -8,10 +8,13 @@ import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from environments.tools.mcp import operator
 from environments.tools.mcp.operator import NotAllowedError, Operator
+from environments.tools.mcp.servers import Service as Asked
+from environments.tools.mcp.wire import CheckedTransport
 from envserver_sdk.models import Outcome
 from tests.unit.tools.mcp.service import Service, running
 from tests.unit.tools.mcp.worlds import World
@@ -141,6 +144,16 @@ async def test_a_redirect_to_another_host_is_not_followed(service: Service, host
         with pytest.raises(ValueError, match="not followed"):
             await begun(tmp_path, f"http://{host}/mcp")
     assert not other.keys
+
+
+async def test_no_request_goes_to_another_origin_whatever_the_client_means(host: str) -> None:
+    """The official client stays within the origin too, so this is asked of the way out itself."""
+    allow(host)
+    for other in (f"https://{host}/mcp", "http://127.0.0.1:1/mcp", f"http://localhost:{host.partition(':')[2]}/mcp"):
+        transport = CheckedTransport(Asked("crm", f"http://{host}/mcp", host), operator.current())
+        with pytest.raises(NotAllowedError, match="another host"):
+            await transport.handle_async_request(httpx2.Request("POST", other))
+        await transport.aclose()
 
 
 async def test_a_call_that_is_cancelled_leaves_nothing_open(service: Service, host: str, tmp_path: Path) -> None:
