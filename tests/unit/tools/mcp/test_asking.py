@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from environments.tasks import GraderSpec, Task
 from environments.tools.catalog import make_kits
@@ -101,9 +104,9 @@ def test_a_listing_that_cannot_be_shown_is_refused(listing: Any, why: str) -> No
 
 
 def test_a_listing_is_shown_as_it_came() -> None:
-    described = "x" * 9000
+    described = "\ud800" + "x" * 8999
     found = parse_listing([{"name": "a.b/c", "description": described, "inputSchema": SCHEMA}])
-    assert found == [ListedTool("a.b/c", f"{'x' * 8000} [...]", SCHEMA)]
+    assert found == [ListedTool("a.b/c", f"\\ud800{'x' * 7999} [...]", SCHEMA)]
 
 
 def test_every_tool_has_a_name_of_its_own_that_a_model_can_write() -> None:
@@ -137,6 +140,30 @@ def test_every_tool_has_a_name_of_its_own_that_a_model_can_write() -> None:
 def test_a_result_is_text_whatever_it_is(result: dict[str, Any], text: str) -> None:
     shown = show_result(result, [])
     assert (shown.text, shown.pictures, shown.error) == (text, (), False)
+
+
+TEXTS = st.text("a.é\ud800", max_size=4) | st.sampled_from(
+    ["name", "inputSchema", "type", "object", "content", "text", "image", "image/png", "data", "mimeType", "resource"]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=4)
+TOOLS = st.fixed_dictionaries({"name": TEXTS, "description": TEXTS, "inputSchema": OBJECTS})
+BLOCKS = st.fixed_dictionaries({"type": st.sampled_from(["text", "image", "resource", "resource_link"])}, optional={
+    "text": VALUES, "data": TEXTS, "mimeType": VALUES, "uri": VALUES, "name": VALUES, "resource": OBJECTS,
+})  # fmt: skip
+
+
+@given(VALUES, st.lists(TOOLS | BLOCKS | OBJECTS, max_size=3))
+def test_nothing_that_a_server_may_say_breaks_anything(value: Any, entries: list[Any]) -> None:
+    for listing in (value, entries):
+        with contextlib.suppress(ListingError):
+            json.dumps([tool.as_json() for tool in parse_listing(listing)], ensure_ascii=False).encode()
+        shown = show_result({"content": listing, "structuredContent": value, "isError": value}, [])
+        shown.text.encode()
 
 
 def test_only_true_is_an_error() -> None:

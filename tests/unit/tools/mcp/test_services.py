@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -124,6 +125,15 @@ async def test_a_host_that_is_not_listed_is_not_called(service: Service, host: s
     world = await begun(tmp_path, f"http://{host}/mcp")
     allow()
     assert "ENVSERVER_MCP_HOSTS must list it" in await world.said("count")
+
+
+async def test_without_the_official_client_a_service_is_refused_with_what_is_missing(
+    service: Service, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(host)
+    monkeypatch.setitem(sys.modules, "environments.tools.mcp.wire", None)
+    with pytest.raises(ValueError, match=r"pip install 'envserver\[mcp\]'"):
+        await begun(tmp_path, f"http://{host}/mcp")
 
 
 async def test_a_name_that_leads_to_a_private_address_is_not_called(
