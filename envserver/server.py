@@ -140,6 +140,7 @@ class RunningServer:
         except BaseException:
             self._socket.close()
             await self.journal.close()
+            await asyncio.to_thread(self.audit.close)
             raise
         self._serving = asyncio.ensure_future(self._uvicorn.serve([self._socket]))
         while not self._uvicorn.started:

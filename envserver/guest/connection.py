@@ -359,7 +359,7 @@ class GuestConnection(asyncio.Protocol):
             self._parted.set()
         elif self._redial is not None:
             self._hung_up.set()
-        elif self._failure is None and not self._closing and self._redial is None:
+        elif self._failure is None and not self._closing:
             self._redial = asyncio.get_running_loop().create_task(self._dial_again())
 
     async def _dial_again(self) -> None:
