@@ -31,12 +31,25 @@ print(json.dumps({
 }))
 """
 
+OF_SANDBOXES = ("cgroups", "layers", "bundles", "crun_states", "sockets")
+"""What no node without sandboxes holds any of."""
+
 
 def take(container: str) -> dict[str, int]:
     """Counts inside a launcher's container. Raises: subprocess.CalledProcessError."""
     command = ["docker", "exec", container, "python3", "-c", _COUNT]
     counted: dict[str, int] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return counted
+
+
+def idle(container: str, timeout_s: float = 30.0) -> dict[str, int]:
+    """The counts once nothing of any sandbox is there, or as they are when time is up."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        counted = take(container)
+        if not any(counted[name] for name in OF_SANDBOXES) or time.monotonic() > deadline:
+            return counted
+        time.sleep(0.2)
 
 
 def settle(container: str, expected: dict[str, int], timeout_s: float = 15.0) -> dict[str, int]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -22,6 +23,10 @@ from envserver.runtimes.crun import CrunRuntime
 from envserver.runtimes.docker import DockerRuntime
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples each time: a change is judged by what it changed. `--hypothesis-profile default` looks for new ones.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 
 @dataclass(frozen=True)

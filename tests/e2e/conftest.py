@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +19,7 @@ from benchmarks import inventory
 from envserver.health import ask_server
 from envserver_sdk import AsyncClient
 from tests.conftest import ROOT, Node
-from tests.e2e.helpers import destroy_all, sandboxes
+from tests.e2e.helpers import destroy_all
 
 
 def free_port() -> int:
@@ -129,10 +128,7 @@ def lasting_server(node: Node, tmp_path: Path) -> Iterator[ServerProcess]:
 @pytest.fixture
 def nothing_left(node: Node) -> Iterator[None]:
     """After the test the node holds what it held before: processes, mounts, groups, layers, directories, devices."""
-    deadline = time.monotonic() + 30
-    while sandboxes(node) and time.monotonic() < deadline:  # of the test before, on their way out
-        time.sleep(0.05)
-    before = inventory.take(node.container)
+    before = inventory.idle(node.container)  # the test before may have sandboxes on their way out
     yield
     after = inventory.settle(node.container, before)
     destroy_all(node)  # so that one failure is not every later test's

@@ -168,14 +168,19 @@ def hosted_options(
     return {**({"id": env_id} if env_id else {}), **wanted, **(options or {})}
 
 
+def _narrowest(first: int, last: int) -> np.dtype[Any]:
+    """The integers of fewest bits that hold both ends; NumPy's own promotion would hold -1 and 256 in four bytes."""
+    signs = "bhiq" if first < 0 else "BHIQ"
+    return next(np.dtype(sign) for sign in signs if np.iinfo(sign).min <= first and last <= np.iinfo(sign).max)
+
+
 def encode_actions(space: gymnasium.Space[Any], actions: Any) -> Any:
     """Many actions as one document where they are an array, in as few bits as the space needs; else one each."""
     if isinstance(space, Discrete):
         rows = np.asarray(actions)
         first, last = int(space.start), int(space.start + space.n - 1)
         if rows.ndim == 1 and rows.dtype.kind in "iu" and rows.size and first <= rows.min() and rows.max() <= last:
-            narrow = np.result_type(np.min_scalar_type(first), np.min_scalar_type(last))
-            return codec.encode(rows.astype(narrow))
+            return codec.encode(rows.astype(_narrowest(first, last)))
     if isinstance(actions, np.ndarray) and actions.ndim and not actions.dtype.hasobject:
         return codec.encode(actions)
     if not isinstance(actions, Sequence):

@@ -54,7 +54,7 @@ ATTACKS = {
 }
 FORGERIES = {
     "tagged": re.compile(r"(?im)^\s*(?:observation\[9|error:)|<\s*/?\s*(?:think|answer|tool)\b"),
-    "hermes": re.compile(r"(?i)<\s*/?\s*(?:tool_response|tool_call|think)\b|<\|im_"),
+    "hermes": re.compile(r"(?i)<\s*/?\s*(?:tool_response|tool_call|think)\b|<\|im_\w+\|>"),
     "qwen3_coder": re.compile(r"(?i)<\s*/?\s*(?:tool_response|tool_call|think|function)\b"),
     "react": re.compile(
         r"(?im)^\s*\*{0,2}(?:observation|action|action input|thought|final answer)\*{0,2}:|<\s*/?\s*think\b"
