@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 
 from environments.tasks import Task, TaskSet
 from envserver.runtimes.base import Limits, OutputListener, Sandbox
-from envserver_sdk.models import Outcome
+from envserver_sdk.models import CheckpointKind, Outcome
 
 JsonObject = dict[str, Any]
 
@@ -49,6 +49,8 @@ class EnvironmentSpec:
     episode_timeout_s: float = 3600.0
     max_steps: int = 200
     """After so many steps the episode is truncated."""
+    checkpoints: frozenset[CheckpointKind] = frozenset(CheckpointKind)
+    """The kinds that hold all of an episode: files alone forget what a program of the environment's own knows."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from environments.gym.options import is_env_id, parse_options
 from environments.gym.tasks import Gymnasium
 from environments.tasks import Task, TaskSet
 from envserver.runtimes.base import MIB, Ending, Limits, Sandbox, SandboxError, SandboxGoneError
-from envserver_sdk.models import Outcome
+from envserver_sdk.models import CheckpointKind, Outcome
 
 FURNACE = tuple(
     f"environments.gym.furnace.{name}"
@@ -46,6 +46,7 @@ class GymEnvironment(Environment):
         observation_schema=answers.OBSERVATION_SCHEMA,
         limits=LIMITS,
         max_steps=1_000_000,  # the environment's own limit is the one that counts
+        checkpoints=frozenset({CheckpointKind.PROCESS, CheckpointKind.REPLAY}),
     )
 
     sources: ClassVar[tuple[str, ...]] = FURNACE

@@ -103,10 +103,13 @@ class Saver:
             tenant.save(len(kept))
 
     def _kinds(self) -> Sequence[CheckpointKind]:
-        able = self._services.runtime.capabilities
-        return [kind for kind in CheckpointKind if kind not in NEEDS or NEEDS[kind] in able]
+        able, whole = self._services.runtime.capabilities, self._plan.spec.checkpoints
+        return [kind for kind in CheckpointKind if kind in whole and (kind not in NEEDS or NEEDS[kind] in able)]
 
     async def _save(self, moment: Moment, wish: Wish, kind: CheckpointKind) -> CheckpointRow:
+        if kind in NEEDS and kind not in self._plan.spec.checkpoints:
+            message = f"a {kind} checkpoint does not hold all of an episode of {self._plan.environment_name}"
+            raise NotSupported(message, capability=NEEDS[kind].value)
         checkpoint_id = "cp_" + secrets.token_hex(12)
         state = await self._state(moment, kind)
         stored = await self._store(moment, checkpoint_id, kind) if kind in NEEDS else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from envserver_sdk.errors import (
 from envserver_sdk.models import AutoCheckpoints, CheckpointKind, CreateGroup, EpisodeState, ForkCheckpoint, Stragglers
 from tests.unit.episodes.helpers import begin, request, step, until
 from tests.unit.episodes.lives import Lives
-from tests.unit.scripted import Gates, ScriptedRuntime
+from tests.unit.scripted import Gates, ScriptedEnvironment, ScriptedRuntime
 
 SET = {"type": "set", "value": 7}
 GET = {"type": "get"}
@@ -151,6 +152,19 @@ async def test_auto_takes_the_strongest_kind_that_works_and_names_it(
     episode = await begin(lives.manager)
     lives.runtime.fail_checkpoints = [CheckpointError("a socket")] * failures
     assert (await episode.checkpoint(Wish())).kind == kind
+    assert (await step(episode, GET)).outcome == "ok"
+
+
+async def test_a_kind_that_does_not_hold_all_of_an_environment_is_passed_over_and_refused(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = frozenset({CheckpointKind.PROCESS, CheckpointKind.REPLAY})
+    monkeypatch.setattr(ScriptedEnvironment, "spec", replace(ScriptedEnvironment.spec, checkpoints=whole))
+    episode = await begin(lives.manager)
+    lives.runtime.fail_checkpoints = [CheckpointError("a socket")]
+    assert (await episode.checkpoint(Wish())).kind == "replay"
+    with pytest.raises(NotSupported, match="a filesystem checkpoint does not hold all of an episode of"):
+        await episode.checkpoint(Wish(CheckpointKind.FILESYSTEM))
     assert (await step(episode, GET)).outcome == "ok"
 
 
