@@ -66,11 +66,12 @@ IMAGES = (
     Image("busybox", _folder("busybox"), {"BASE": "base"}),
     Image("gym", _folder("gym"), {"BASE": "base"}),
     Image("tools", _folder("tools"), {"BASE": "base", "CODE": "code"}),
+    Image("browser", _folder("browser"), {"BASE": "base"}),
     Image("node", _NODE_CONTEXT, {"BASE": "base", "AGENT": "agent"}),
 )
-NODE_IMAGES = ("code", "busybox", "gym", "tools", "node")
+NODE_IMAGES = ("code", "busybox", "gym", "tools", "browser", "node")
 """What a node needs, with what they stand on; the others are for tests."""
-EPISODE_IMAGES = ("code", "busybox", "gym", "tools")
+EPISODE_IMAGES = ("code", "busybox", "gym", "tools", "browser")
 """Those that sandboxes are made from, and that a node has to import."""
 
 

@@ -1,0 +1,46 @@
+"""All sites of one episode: finds the one that a request is for, and keeps what brings them back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from environments.browser.web.messages import Request, Response
+from environments.browser.web.site import Site
+
+log = logging.getLogger(__name__)
+
+
+class Web:
+    """Its snapshot is the requests that changed a site: played again, in their order, they make the same sites."""
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self._sites = {host: site for site in sites for host in site.hosts}
+        self._changes: list[dict[str, Any]] = []
+
+    def serves(self, host: str) -> bool:
+        return host in self._sites
+
+    def answer(self, request: Request) -> Response:
+        """Of a host that there is not, a 502, as a proxy says it."""
+        site = self._sites.get(request.host)
+        if site is None:
+            return Response.plain(f"There is no host {request.host[:253]}.\n", 502)
+        before = site.version
+        try:
+            response = site.answer(request)
+        except Exception:
+            log.exception("site failed: %s %s", request.method, request.url[:500])
+            response = Response.plain("The site has failed.\n", 500)
+        if site.version != before:
+            self._changes.append(request.as_json())
+        return response
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        return list(self._changes)
+
+    def restore(self, state: list[dict[str, Any]]) -> None:
+        """Into sites that are as they began."""
+        for change in state:
+            self.answer(Request.of(change))
