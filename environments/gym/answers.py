@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from environments.gym.driver import JunkError
+from environments.programs import JunkError
 
 TALLY = ("steps", "episodes", "ended_return", "standing_return")
 SHOWN = ("observation", "text", "result", "images", "frame")

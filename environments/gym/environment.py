@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 from environments.environment import Artifacts, Environment, EnvironmentSpec, JsonObject, StepContext, Transition
 from environments.gym import answers
 from environments.gym.actions import ActionError, action_schema, encode_request, parse_action
-from environments.gym.driver import Driver, JunkError, Reply
+from environments.gym.driver import Driver
 from environments.gym.furnace.tasks import Furnace
 from environments.gym.options import is_env_id, parse_options
 from environments.gym.tasks import Gymnasium
+from environments.programs import JunkError, Reply
 from environments.tasks import Task, TaskSet
 from envserver.runtimes.base import MIB, Ending, Limits, Sandbox, SandboxError, SandboxGoneError
 from envserver_sdk.models import CheckpointKind, Outcome

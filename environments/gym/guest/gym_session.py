@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import signal
 
-from environments.gym.guest.channel import Channel
+from environments.guest.channel import Channel
 from environments.gym.guest.host import Host
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from environments.environment import StepContext, Transition
-from environments.gym.driver import MAX_PART
+from environments.programs import MAX_PART
 from envserver_sdk.gymnasium import codec
 from tests.unit.environments.gym.conftest import TroubledEnvironment
 from tests.unit.environments.test_repetition import WHEN, Cut, CutSandbox, ServerKilledError
