@@ -7,7 +7,7 @@ import builtins
 import contextlib
 import secrets
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,7 +16,6 @@ from envserver.guest.connection import GuestConnection, GuestGoneError
 from envserver.launcher.cgroups import UsageReader
 from envserver.runtimes.base import (
     Capability,
-    CheckpointError,
     CheckpointKind,
     Limits,
     NotSupportedError,
@@ -29,17 +28,14 @@ from envserver.runtimes.base import (
     SandboxInfo,
     SandboxSpec,
     SandboxState,
-    Usage,
 )
-from envserver.runtimes.guest_sandbox import GuestSandbox
 from envserver.runtimes.launcher import Launcher, LauncherAwayError
+from envserver.runtimes.node_sandbox import NodeSandbox
+from envserver.runtimes.tidying import LAUNCHER_S, POLL_S, Tidying
 
 _DIAL_TIMEOUT_S = 10.0
-_LAUNCHER_S = 120.0
-"""How long a launcher that was killed is waited for, to see what it left."""
 _AGAIN_S = 15.0
-"""The same, by whoever waits for an answer."""
-_POLL_S = 0.1
+"""How long a launcher that was killed is waited for by whoever waits for an answer."""
 _CALL = "call"
 """The label by which a sandbox is found whose making was not answered; it tells nobody else anything."""
 _SAVES_AT_ONCE = 4
@@ -49,84 +45,6 @@ _NEEDED = {
     CheckpointKind.FILESYSTEM: Capability.FILESYSTEM_CHECKPOINT,
 }
 T = TypeVar("T")
-
-
-class NodeSandbox(GuestSandbox):
-    """A sandbox whose kernel counters this process may read.
-
-    While it is paused, or parted from its connection for a dump, requests wait: what stands still answers nobody, and
-    silence is taken for death.
-    """
-
-    def __init__(
-        self, runtime: Runtime, sandbox_id: str, spec: SandboxSpec, guest: GuestConnection, usage: UsageReader
-    ) -> None:
-        super().__init__(sandbox_id, spec, guest)
-        self._runtime = runtime
-        self._usage = usage
-        self._paused = self._parted = False
-        self._moving = asyncio.Event()
-        self._moving.set()
-
-    def _hold(self, *, paused: bool | None = None, parted: bool | None = None) -> None:
-        self._paused = self._paused if paused is None else paused
-        self._parted = self._parted if parted is None else parted
-        if self._paused or self._parted:
-            self._moving.clear()
-        else:
-            self._moving.set()
-
-    async def _request(self, *arguments: Any, **named: Any) -> dict[str, Any]:
-        await self._moving.wait()
-        return await super()._request(*arguments, **named)
-
-    @contextlib.asynccontextmanager
-    async def parted(self) -> AsyncIterator[None]:
-        """Without a connection, so that it can be dumped; with one again afterwards, whatever happens.
-
-        Raises: CheckpointError while it is paused; SandboxGoneError.
-        """
-        if self._paused:
-            raise CheckpointError(f"sandbox {self.sandbox_id} is paused; resume it first")
-        self._hold(parted=True)
-        try:
-            await self.quiesce()
-            try:
-                yield
-            except RuntimeUnavailableError:
-                with contextlib.suppress(SandboxGoneError):  # the launcher's failure is the better reason
-                    await self.rejoin()
-                raise
-            except BaseException:
-                await self.rejoin()
-                raise
-            if not self.gone:
-                await self.rejoin()
-        finally:
-            self._hold(parted=False)
-
-    async def detach(self) -> None:
-        """Let go of the connection and the counters."""
-        self._guest.close()
-        self._usage.close()
-        self._hold(paused=False, parted=False)
-
-    def usage(self) -> Usage:
-        try:
-            read = self._usage.read()
-        except (OSError, KeyError) as error:
-            raise SandboxGoneError(f"the counters of sandbox {self.sandbox_id} are gone") from error
-        return Usage(read.cpu_s, read.memory_bytes, read.memory_peak_bytes, read.oom_kills, read.pids_denied)
-
-    def mark_usage(self) -> None:
-        with contextlib.suppress(KeyError):
-            self._usage.reset_peak()
-
-    async def _destroy(self) -> None:
-        await self.detach()
-        await self._runtime.destroy(self.sandbox_id)
-
-
 SandboxT = TypeVar("SandboxT", bound=NodeSandbox)
 
 
@@ -140,7 +58,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         self._saves = Launcher(run, connections=_SAVES_AT_ONCE)
         self._saving = asyncio.Semaphore(_SAVES_AT_ONCE)
         self._finishing: set[asyncio.Future[None]] = set()
-        self._tidying: set[asyncio.Future[None]] = set()
+        self._tidying = Tidying()
 
     async def create(self, spec: SandboxSpec) -> SandboxT:
         limits = asdict(spec.limits)
@@ -156,14 +74,15 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
             try:
                 made = await self._launcher.call(op, **labelled)
             except LauncherAwayError:
-                self._later(self._end_untold(call))
+                self._tidying.later(self._end_untold(call))
                 raise
             if op == "create":
                 return await self._attach(made, spec)
             return await self._attach(made, replace(spec, image=made["image"], limits=Limits(**made["limits"])))
 
         async def discard(made: SandboxT) -> None:
-            await made.destroy()
+            await made.detach()
+            await self._tidying.undo(self.destroy, made.sandbox_id)
 
         return await self._carried_through(make(), discard)
 
@@ -171,32 +90,23 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
         """What a launcher made that was killed before it could say so; the next one has it, and nobody knows it."""
         for sandbox in await self._once_there("list", "sandboxes"):
             if sandbox["labels"].get(_CALL) == call:
-                await self.destroy(sandbox["sandbox_id"])
+                await self._tidying.surely(self.destroy, sandbox["sandbox_id"])
 
     async def _delete_untold(self, labels: Mapping[str, str]) -> None:
         """The same of a checkpoint."""
         for checkpoint in await self._once_there("checkpoints", "checkpoints"):
             if checkpoint["labels"] == labels:
-                await self.delete_checkpoint(checkpoint["checkpoint_id"])
+                await self._tidying.surely(self.delete_checkpoint, checkpoint["checkpoint_id"])
 
-    async def _once_there(self, op: str, member: str, timeout_s: float = _LAUNCHER_S) -> builtins.list[dict[str, Any]]:
+    async def _once_there(self, op: str, member: str, timeout_s: float = LAUNCHER_S) -> builtins.list[dict[str, Any]]:
         """What a launcher lists, as soon as there is one; nothing when none comes."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while asyncio.get_running_loop().time() < deadline:
             with contextlib.suppress(RuntimeUnavailableError):
                 listed: builtins.list[dict[str, Any]] = (await self._launcher.call(op, runtime=self.name))[member]
                 return listed
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(POLL_S)
         return []
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        async def quietly() -> None:
-            with contextlib.suppress(SandboxError):
-                await work
-
-        task = asyncio.ensure_future(quietly())
-        self._tidying.add(task)
-        task.add_done_callback(self._tidying.discard)
 
     async def _carried_through(
         self, work: Coroutine[Any, Any, T], discard: Callable[[T], Coroutine[Any, Any, None]]
@@ -222,7 +132,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
             return await self._dial(made, spec)
         except BaseException:
             with contextlib.suppress(Exception):
-                await asyncio.shield(self.destroy(str(made["sandbox_id"])))
+                await asyncio.shield(self._tidying.undo(self.destroy, str(made["sandbox_id"])))
             raise
 
     async def _dial(self, made: dict[str, Any], spec: SandboxSpec) -> SandboxT:
@@ -296,7 +206,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
             except LauncherAwayError:
                 if asyncio.get_running_loop().time() > give_up_at:
                     raise
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(POLL_S)
 
     async def _is_hibernated(self, sandbox_id: str) -> bool:
         """What the next launcher says of one that was going to disk when the last one was killed."""
@@ -339,7 +249,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
                 return _checkpoint(await self._saves.call("checkpoint", on_ahead=lambda _: taken.set(), **request))
             except LauncherAwayError:
                 if labels:
-                    self._later(self._delete_untold(dict(labels)))
+                    self._tidying.later(self._delete_untold(dict(labels)))
                 raise
             finally:
                 taken.set()
@@ -362,7 +272,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
                 return await saving
 
         async def discard(made: SandboxCheckpoint) -> None:
-            await self.delete_checkpoint(made.checkpoint_id)
+            await self._tidying.undo(self.delete_checkpoint, made.checkpoint_id)
 
         return await self._carried_through(checkpoint(), discard)
 
@@ -387,9 +297,7 @@ class NodeRuntime(Runtime, Generic[SandboxT]):
 
     async def close(self) -> None:
         await asyncio.gather(*self._finishing)
-        for task in self._tidying:
-            task.cancel()
-        await asyncio.gather(*self._tidying, return_exceptions=True)
+        await self._tidying.close()
         for launcher in (self._launcher, self._claims, self._saves):
             launcher.close()
 

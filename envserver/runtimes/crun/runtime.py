@@ -7,7 +7,8 @@ from typing import Any
 from envserver.guest.connection import GuestConnection
 from envserver.launcher.cgroups import UsageReader
 from envserver.runtimes.base import Capability, SandboxSpec
-from envserver.runtimes.node_runtime import NodeRuntime, NodeSandbox
+from envserver.runtimes.node_runtime import NodeRuntime
+from envserver.runtimes.node_sandbox import NodeSandbox
 
 
 class CrunSandbox(NodeSandbox):
