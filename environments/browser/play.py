@@ -43,6 +43,10 @@ class Play(ABC):
         """
         raise NotImplementedError
 
+    def reward(self) -> float | None:
+        """Where the task has a measure of its own, from 0 to 1; None where the checks are all there is."""
+        return None
+
     def notes(self) -> list[dict[str, Any]]:
         """What monitors should know: `{"detector": name, "evidence": text}`, such as a forged reward."""
         return []

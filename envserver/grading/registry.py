@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from envserver.grading.answer import AnswerGrader
 from envserver.grading.base import Grader, GradingError
 from envserver.grading.calls import CallsGrader
+from envserver.grading.checks import ChecksGrader
 from envserver.grading.returns import ReturnGrader
 from envserver.grading.worker import WorkerGrader
 from envserver.grading.world import WorldGrader
 
 GRADERS: Mapping[str, Grader] = {
-    grader.kind: grader for grader in (WorkerGrader(), AnswerGrader(), WorldGrader(), CallsGrader(), ReturnGrader())
+    grader.kind: grader
+    for grader in (WorkerGrader(), AnswerGrader(), WorldGrader(), CallsGrader(), ReturnGrader(), ChecksGrader())
 }
 
 

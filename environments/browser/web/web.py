@@ -35,6 +35,8 @@ class Web:
             response = Response.plain("The site has failed.\n", 500)
         if site.version != before:
             self._changes.append(request.as_json())
+        if response.status == 404 and request.path == "/favicon.ico":  # asked for by every browser, missed by nobody
+            return Response(204)
         return response
 
     def snapshot(self) -> list[dict[str, Any]]:

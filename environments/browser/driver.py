@@ -1,0 +1,135 @@
+"""The server's end of the program that drives the browser: asks it, and answers what pages ask in between.
+
+    step ──▶ act ──▶ driver ──▶ page
+                       │ asked: [requests] ──▶ the episode's sites, here
+                       ◀── answers ──────────────┘
+                       │ done: what is seen
+
+Each leg is one call to the sandbox under a name of its own. So a step that a server's successor makes again goes
+through the same requests and gives the sites the same ones: what they hold is what the page was told.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic_core import to_json
+
+from environments.browser.web.messages import Request, Response
+from environments.environment import JsonObject, StepContext
+from environments.programs import JunkError, Program, Reply, program
+from envserver.runtimes.base import Command, OutputLimits, Sandbox
+
+SESSION = "browser"
+OUTPUT = OutputLimits(keep_bytes=4096, stop_bytes=16 << 20)
+MAX_LEGS = 2000
+"""Of one step: a page that asks for more is not waited for."""
+MAX_ASKED = 500
+SPARE_S = 1.0
+"""The program has so much less than the step, to end by itself."""
+
+SOURCES = (
+    "environments.guest.channel",
+    "environments.browser.guest.snapshot",
+    "environments.browser.guest.proxy",
+    "environments.browser.guest.chromium",
+    "environments.browser.guest.tabs",
+    "environments.browser.guest.acting",
+    "environments.browser.guest.looking",
+    "environments.browser.guest.host",
+    "environments.browser.guest.browser_session",
+)
+"""In the order of what they import; the last one is the program."""
+
+Answerer = Callable[[Request], Response]
+
+
+@cache
+def command() -> Command:
+    """The program that drives the browser."""
+    return program(SOURCES, {"PYTHONHASHSEED": "0", "HOME": "/home/user"})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a request to the browser came to. Without `done` it is gone, or was stopped."""
+
+    reply: Reply
+    done: JsonObject | None = None
+    late: bool = False
+    """The time limit passed; the browser is still there."""
+    failed: str | None = None
+    """A defect, or a browser that cannot be started."""
+
+
+class Driver(Program):
+    """One browser's, in one sandbox."""
+
+    @classmethod
+    async def start(cls, sandbox: Sandbox) -> Driver:
+        """Raises: CommandNotStartedError, SandboxGoneError."""
+        return cls(sandbox, await sandbox.open_session(SESSION, command()))
+
+    @classmethod
+    def attach(cls, sandbox: Sandbox) -> Driver:
+        """The one that was started before; its first request tells whether it still runs."""
+        return cls(sandbox, sandbox.attach_session(SESSION))
+
+    async def see(self, request: Mapping[str, Any], context: StepContext, answer: Answerer) -> Seen:
+        """Ask, answer what pages ask, until there is something to see.
+
+        Raises: SandboxError when the program does not run any more, SandboxGoneError, JunkError.
+        """
+        ends_at = time.monotonic() + context.timeout_s
+        for _ in range(MAX_LEGS):
+            left = StepContext(max(0.01, ends_at - time.monotonic()))
+            reply = await self.ask(to_json(request), left, OUTPUT)
+            said = reply.answer
+            if said is None:
+                return Seen(reply)
+            if "asked" in said:
+                request = {"op": "answers", "answers": [_answered(each, answer) for each in _asked(said["asked"])]}
+                continue
+            return _seen(reply, said)
+        raise JunkError(f"pages asked for something {MAX_LEGS} times")
+
+
+def _seen(reply: Reply, said: JsonObject) -> Seen:
+    if isinstance(done := said.get("done"), dict):
+        return Seen(reply, done=done)
+    if said.get("late") is True:
+        return Seen(reply, late=True)
+    if isinstance(failed := said.get("failed"), str):
+        return Seen(reply, failed=failed)
+    raise JunkError("it says nothing that it could say")
+
+
+def _asked(asked: Any) -> list[JsonObject]:
+    if not isinstance(asked, list) or len(asked) > MAX_ASKED or not all(isinstance(each, dict) for each in asked):
+        raise JunkError("what pages asked is no list of requests")
+    return asked
+
+
+def _answered(asked: JsonObject, answer: Answerer) -> JsonObject:
+    """Raises: JunkError."""
+    try:
+        number = int(asked["id"])
+        headers = {str(name).lower(): str(value) for name, value in asked["headers"]}
+        body = base64.b64decode(asked["body"], validate=True)
+        request = Request(str(asked["method"]), str(asked["url"]), headers, body)
+    except (KeyError, TypeError, ValueError) as error:
+        raise JunkError("a request of a page is malformed") from error
+    response = answer(request)
+    return {
+        "id": number,
+        "status": int(response.status),
+        "headers": [list(header) for header in response.headers],
+        "body": base64.b64encode(response.body).decode(),
+        "delay_s": response.delay_s,
+        "abort": response.abort,
+    }

@@ -1,0 +1,1 @@
+"""What runs in a browser's sandbox: read as text by the server, never imported by it."""

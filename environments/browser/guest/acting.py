@@ -1,0 +1,242 @@
+"""Carries out one action on the current tab; what cannot be done is an `ActError`, which a policy can learn from."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from playwright.async_api import Error, Locator, Page
+
+from environments.browser.guest import snapshot
+from environments.browser.guest.tabs import Tab, Tabs
+
+Request = dict[str, Any]
+
+OPTIONS_JS = "e => e.tagName === 'SELECT' ? [...e.options].map(o => [o.label, o.value]) : null"
+FRAMES_JS = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+DRAG_MOVES = 10
+
+
+class ActError(Exception):
+    """The action was understood and did not work."""
+
+
+class Acts:
+    """Belongs to one browser."""
+
+    def __init__(self, tabs: Tabs, new_page: Callable[[], Awaitable[Page]]) -> None:
+        self._tabs = tabs
+        self._new_page = new_page
+        self.timeout_ms = 5000.0
+
+    async def carry_out(self, request: Request, timeout_s: float) -> dict[str, Any]:
+        """What the action itself gives to see. Raises: ActError, playwright.async_api.Error."""
+        self.timeout_ms = timeout_s * 1000
+        act = getattr(self, f"_{request['type']}", None)
+        if act is None:
+            raise ActError(f"the browser does not know the action {request['type']!r}")
+        return await act(request) or {}
+
+    @property
+    def _tab(self) -> Tab:
+        return self._tabs.current
+
+    @property
+    def _page(self) -> Page:
+        return self._tab.page
+
+    # Places.
+
+    async def _element(self, ref: str) -> Locator:
+        """Raises: ActError for one that is not on the page, with those nearest to it."""
+        known = self._tab.snapshot
+        if ref not in snapshot.refs(known):
+            near = snapshot.nearest(ref, known)
+            hint = f"; near to it are {', '.join(near)}" if near else ""
+            raise ActError(f"there is no {ref} on this page as it was last seen{hint}")
+        locator = self._page.locator(f"aria-ref={ref}")
+        try:
+            found = await locator.count()
+        except Error:
+            found = 0
+        if not found:
+            raise ActError(f"{ref} is not on the page any more: look at the page again")
+        return locator
+
+    async def _point(self, request: Request, prefix: str = "") -> tuple[float, float]:
+        """Coordinates, or the middle of an element, which is then in view."""
+        if f"{prefix}x" in request:
+            return request[f"{prefix}x"], request[f"{prefix}y"]
+        element = await self._element(request[f"{prefix}ref"])
+        await element.scroll_into_view_if_needed(timeout=self.timeout_ms)
+        box = await element.bounding_box(timeout=self.timeout_ms)
+        if box is None:
+            raise ActError(f"{request[f'{prefix}ref']} is not visible")
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    # Pointer.
+
+    async def _click(self, request: Request) -> None:
+        button, count = request.get("button", "left"), request.get("count", 1)
+        modifiers = request.get("modifiers", [])
+        if "ref" in request:
+            element = await self._element(request["ref"])
+            await element.click(button=button, click_count=count, modifiers=modifiers, timeout=self.timeout_ms)
+            return
+        for key in modifiers:
+            await self._page.keyboard.down(key)
+        try:
+            await self._page.mouse.click(request["x"], request["y"], button=button, click_count=count)
+        finally:
+            for key in reversed(modifiers):
+                await self._page.keyboard.up(key)
+
+    async def _hover(self, request: Request) -> None:
+        if "ref" in request:
+            await (await self._element(request["ref"])).hover(timeout=self.timeout_ms)
+        else:
+            await self._page.mouse.move(request["x"], request["y"])
+
+    async def _drag(self, request: Request) -> None:
+        mouse = self._page.mouse
+        start = await self._point(request)
+        await mouse.move(*start)
+        await mouse.down()
+        try:
+            for x, y in request.get("via", []):
+                await mouse.move(x, y, steps=DRAG_MOVES)
+            await mouse.move(*await self._point(request, "to_"), steps=DRAG_MOVES)
+        finally:
+            await mouse.up()
+
+    async def _mouse_down(self, request: Request) -> None:
+        await self._page.mouse.down(button=request.get("button", "left"))
+
+    async def _mouse_up(self, request: Request) -> None:
+        await self._page.mouse.up(button=request.get("button", "left"))
+
+    async def _move(self, request: Request) -> None:
+        await self._page.mouse.move(request["x"], request["y"])
+
+    async def _scroll(self, request: Request) -> None:
+        if "ref" in request or "x" in request:
+            await self._page.mouse.move(*await self._point(request))
+        await self._page.mouse.wheel(request.get("dx", 0), request.get("dy", 0))
+        await self._page.evaluate(FRAMES_JS)
+
+    async def _scroll_to(self, request: Request) -> None:
+        await (await self._element(request["ref"])).scroll_into_view_if_needed(timeout=self.timeout_ms)
+
+    # Keyboard and forms.
+
+    async def _type(self, request: Request) -> None:
+        if "ref" in request:
+            await (await self._element(request["ref"])).press_sequentially(request["text"], timeout=self.timeout_ms)
+        else:
+            await self._page.keyboard.type(request["text"])
+        if request.get("submit"):
+            await self._page.keyboard.press("Enter")
+
+    async def _fill(self, request: Request) -> None:
+        await (await self._element(request["ref"])).fill(request["text"], timeout=self.timeout_ms)
+
+    async def _press(self, request: Request) -> None:
+        if "ref" in request:
+            await (await self._element(request["ref"])).press(request["key"], timeout=self.timeout_ms)
+        else:
+            await self._page.keyboard.press(request["key"])
+
+    async def _key_hold(self, request: Request) -> None:
+        keyboard = self._page.keyboard
+        await keyboard.down(request["key"])
+        try:
+            await asyncio.sleep(min(request["time_s"], self.timeout_ms / 1000))
+        finally:
+            await keyboard.up(request["key"])
+
+    async def _select(self, request: Request) -> None:
+        element = await self._element(request["ref"])
+        options = await element.evaluate(OPTIONS_JS, timeout=self.timeout_ms)
+        if options is None:
+            raise ActError(f"{request['ref']} is no list of options to select from: click it")
+        chosen = []
+        for wanted in request["values"]:
+            found = [value for label, value in options if wanted in (label.strip(), value)]
+            if not found:
+                labels = ", ".join(repr(label.strip()) for label, _ in options[:30])
+                raise ActError(f"there is no option {wanted[:100]!r}; there are {labels}")
+            chosen.append(found[0])
+        await element.select_option(value=chosen, timeout=self.timeout_ms)
+
+    async def _check(self, request: Request) -> None:
+        element = await self._element(request["ref"])
+        await element.set_checked(request.get("checked", True), timeout=self.timeout_ms)
+
+    async def _upload(self, request: Request) -> None:
+        files: list[Any] = [
+            {"name": file["name"], "mimeType": file["mime_type"], "buffer": base64.b64decode(file["content_base64"])}
+            for file in request["files"]
+        ]
+        chooser, self._tab.chooser = self._tab.chooser, None
+        if "ref" in request:
+            await (await self._element(request["ref"])).set_input_files(files, timeout=self.timeout_ms)
+        elif chooser is not None:
+            await chooser.set_files(files, timeout=self.timeout_ms)
+        else:
+            raise ActError("no page has asked for files: name the field's ref, or click what opens it")
+
+    # Pages.
+
+    async def _goto(self, request: Request) -> None:
+        await self._page.goto(request["url"], wait_until="commit", timeout=self.timeout_ms)
+
+    async def _back(self, _: Request) -> None:
+        if await self._page.go_back(wait_until="commit", timeout=self.timeout_ms) is None:
+            raise ActError("there is no page to go back to")
+
+    async def _forward(self, _: Request) -> None:
+        if await self._page.go_forward(wait_until="commit", timeout=self.timeout_ms) is None:
+            raise ActError("there is no page to go forward to")
+
+    async def _reload(self, _: Request) -> None:
+        await self._page.reload(wait_until="commit", timeout=self.timeout_ms)
+
+    async def _new_tab(self, request: Request) -> None:
+        page = await self._new_page()
+        if "url" in request:
+            await page.goto(request["url"], wait_until="commit", timeout=self.timeout_ms)
+
+    def _numbered(self, number: int) -> Tab:
+        tabs = self._tabs.all
+        if not 1 <= number <= len(tabs):
+            raise ActError(f"there is no tab {number}: there are {len(tabs)}")
+        return tabs[number - 1]
+
+    async def _switch_tab(self, request: Request) -> None:
+        self._tabs.switch(self._numbered(request["tab"]))
+        await self._page.bring_to_front()
+
+    async def _close_tab(self, request: Request) -> None:
+        tab = self._numbered(request.get("tab", self._tabs.number))
+        if len(self._tabs.all) == 1:
+            raise ActError("the last tab cannot be closed")
+        await tab.page.close(run_before_unload=False)
+
+    async def _wait(self, request: Request) -> None:
+        if "time_s" in request:
+            await asyncio.sleep(min(request["time_s"], self.timeout_ms / 1000))
+        elif "url" in request:
+            await self._page.wait_for_url(
+                lambda url: request["url"] in url, wait_until="commit", timeout=self.timeout_ms
+            )
+        else:
+            state: Any = "visible" if "text" in request else "hidden"
+            text = request["text"] if "text" in request else request["text_gone"]
+            await self._page.get_by_text(text).first.wait_for(state=state, timeout=self.timeout_ms)
+
+    async def _dialog(self, request: Request) -> None:
+        if self._tabs.dialog is None:
+            raise ActError("no dialog is open")
+        await self._tabs.answer(accept=request["accept"], text=request.get("text"))

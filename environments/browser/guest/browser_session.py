@@ -1,0 +1,85 @@
+"""The program in a browser's sandbox: takes requests on descriptor 3, answers on 4.
+
+    {"op": "prepare"}                       the browser runs
+    {"op": "begin", "url", "options"}       the first observation
+    {"op": "act", "action", "timeout_s"}    an action, and what is seen then
+    {"op": "answers", "answers": [...]}     what the server says to what pages have asked for
+
+Each is answered by `{"asked": [requests of pages]}`, and the action goes on when those are answered, or at last by
+`{"done": ...}`. What pages ask for between two actions waits for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from playwright.async_api import async_playwright
+
+from environments.browser.guest.host import Host
+from environments.guest.channel import Channel
+
+GATHER_S = 0.001
+"""Requests that come together are handed on together."""
+
+
+class Program:
+    """Serves one channel."""
+
+    def __init__(self, host: Host, channel: Channel) -> None:
+        self._host = host
+        self._channel = channel
+        self._running: asyncio.Task[dict[str, Any]] | None = None
+
+    async def serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        thread = ThreadPoolExecutor(1)
+        while (request := await loop.run_in_executor(thread, self._channel.receive)) is not None:
+            answer = await self._answer(json.loads(request))
+            encoded = json.dumps(answer, allow_nan=False).encode()
+            if not await loop.run_in_executor(thread, self._channel.send, encoded):
+                return
+
+    def _interrupt(self) -> None:
+        """The step takes too long."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["op"] == "prepare":
+            return {"done": {}}
+        if request["op"] == "begin":
+            self._running = asyncio.ensure_future(self._host.begin(request))
+        elif request["op"] == "act":
+            self._running = asyncio.ensure_future(self._host.act(request["action"], request["timeout_s"]))
+        else:
+            self._host.proxy.deliver(request["answers"])
+        assert self._running is not None
+        arrived = asyncio.ensure_future(self._host.proxy.arrived.wait())
+        await asyncio.wait({self._running, arrived}, return_when=asyncio.FIRST_COMPLETED)
+        arrived.cancel()
+        if not self._running.done():
+            await asyncio.sleep(GATHER_S)
+            return {"asked": self._host.proxy.take()}
+        running, self._running = self._running, None
+        if running.cancelled():
+            return {"late": True}
+        if (error := running.exception()) is not None:
+            return {"failed": f"{type(error).__name__}: {error}"[:2000]}
+        return {"done": running.result()}
+
+
+async def serve() -> None:
+    async with async_playwright() as playwright:
+        host = Host(playwright)
+        await host.prepare()
+        await Program(host, Channel(3, 4)).serve()
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until there is something to interrupt
+    asyncio.run(serve())

@@ -1,0 +1,290 @@
+"""The browser of one episode: begins it, carries out actions, and sees to it that every one of them comes to an end.
+
+A page can hang, crash, leak memory, or open windows without end; a browser can die. Each is noticed here, told, and
+replaced: the episode goes on, with an observation that says what happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from playwright.async_api import BrowserContext, Error, Page, Playwright
+
+from environments.browser.guest.acting import ActError, Acts
+from environments.browser.guest.chromium import CERTIFICATE, Chromium, make_certificate
+from environments.browser.guest.looking import Looks
+from environments.browser.guest.proxy import Proxy
+from environments.browser.guest.tabs import Tab, Tabs
+
+LOOKING = frozenset({"find", "zoom", "read_page"})
+ALLOWED = ("http:", "https:", "about:blank")
+LOOK_S = 8.0
+"""For everything that is seen of a page; past it the page hangs."""
+PROBE_S = 2.0
+SETTLE_S = 5.0
+"""How long a page may load before it is looked at all the same."""
+TICK_S = 0.02
+"""A page gets so long to make something of what it was sent."""
+CLOSE_S = 3.0
+REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
+"""What Playwright's log says of an element that an action could not be done to."""
+
+T = TypeVar("T")
+
+
+class Host:
+    """One episode's browser."""
+
+    def __init__(self, playwright: Playwright) -> None:
+        self._playwright = playwright
+        self.proxy: Proxy
+        self._chromium: Chromium
+        self._context: BrowserContext
+        self._options: dict[str, Any] = {}
+        self._cookies: list[Any] = []
+        self._urls: list[str] = []
+        """Of the tabs, as they were last seen."""
+        self._blocked: asyncio.Task[Any] | None = None
+        """An action that waits until the policy has answered a dialog."""
+
+    async def prepare(self) -> None:
+        """What depends on no episode. Raises: playwright.async_api.Error."""
+        digest = make_certificate()
+        self.proxy = Proxy(str(CERTIFICATE))
+        await self.proxy.start()
+        self._chromium = Chromium(self._playwright, self.proxy.port, digest)
+        await self._chromium.start()
+
+    async def begin(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The first observation. Raises: playwright.async_api.Error."""
+        self._options = request["options"]
+        self.tabs = Tabs(self._options["dialogs"])
+        self._looks = Looks(self.tabs, self._options)
+        self._acts = Acts(self.tabs, self._new_page)
+        await self._open_context(None)
+        error = await self._try({"type": "goto", "url": request["url"]}, self._options["action_timeout_s"])
+        return await self._observe(error, {}, SETTLE_S)
+
+    async def _open_context(self, stored: Any) -> None:
+        self._context = await self._chromium.context(self._options, stored)
+        self.tabs.watch(self._context)
+        await self._new_page()
+
+    async def _new_page(self) -> Page:
+        page = await self._context.new_page()
+        self.tabs.switch(self.tabs.tab_of(page))
+        return page
+
+    async def act(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """One action and what is seen then. Raises: playwright.async_api.Error where no browser can be started."""
+        await self._repair()
+        limit_s = max(0.1, min(self._options["action_timeout_s"], timeout_s - LOOK_S))
+        if request["type"] == "wait" and "time_s" in request:
+            limit_s = max(0.1, min(request["time_s"] + 1, timeout_s - LOOK_S))
+        shown: dict[str, Any] = {}
+        if self.tabs.dialog is not None and request["type"] != "dialog":
+            error: str | None = "a dialog is open, and its page waits: answer it with the action dialog"
+        elif request["type"] in LOOKING:
+            shown, error = await self._look(request)
+        else:
+            error = await self._try(request, limit_s)
+        return await self._observe(error, shown, min(SETTLE_S, max(0.5, timeout_s - limit_s - LOOK_S)))
+
+    async def _try(self, request: dict[str, Any], limit_s: float) -> str | None:
+        """Why the action did not work, or None."""
+        if request["type"] == "dialog" and self._blocked is not None:
+            blocked, self._blocked = self._blocked, None
+            error = await self._race(self._acts.carry_out(request, limit_s), limit_s)
+            return error or await self._race(blocked, limit_s)
+        return await self._race(self._acts.carry_out(request, limit_s), limit_s)
+
+    async def _race(self, work: Awaitable[Any], limit_s: float) -> str | None:
+        """The action's end, or a dialog that it waits behind, or its limit, whichever comes first."""
+        acting: asyncio.Task[Any] = asyncio.ensure_future(work)
+        opened = asyncio.ensure_future(self.tabs.dialog_opened.wait())
+        try:
+            await asyncio.wait({acting, opened}, timeout=limit_s + 1, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            opened.cancel()
+        if not acting.done() and self.tabs.dialog is not None:
+            self._blocked = acting
+            acting.add_done_callback(_hear)
+            return None
+        if not acting.done():
+            acting.cancel()
+            acting.add_done_callback(_hear)
+            return f"it did not come to an end within {limit_s:g} s"
+        return _reason(acting.exception(), limit_s)
+
+    async def _look(self, request: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+        try:
+            return await asyncio.wait_for(self._looks.look(request), LOOK_S), None
+        except (ActError, Error, TimeoutError) as error:
+            return {}, _reason(error, LOOK_S)
+
+    # Seeing.
+
+    async def _observe(self, error: str | None, shown: dict[str, Any], settle_s: float) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        if self._chromium.alive:
+            try:
+                seen = await self._seen(settle_s, doubtful=error is not None)
+            except (Error, TimeoutError):
+                error = await self._recover_page() or error
+                seen = await self._place()
+        if not self._chromium.alive:
+            error = "the browser died, and was started again"
+            await self._repair()
+            seen = await self._place()
+        refused = await self._leave_forbidden()
+        if refused:
+            seen = await self._place()
+        pictures = [*shown.pop("images", ()), *seen.pop("images", ())]
+        answer: dict[str, Any] = {**seen, **shown, **self.tabs.take_events()}
+        if pictures:
+            answer["images"] = pictures
+        if error is not None:
+            answer["error"] = error
+        if self.tabs.dialog is not None:
+            dialog = self.tabs.dialog
+            answer["dialog"] = {"type": dialog.type, "message": dialog.message[:1000], "default": dialog.default_value}
+        return {"observation": answer, "refused": refused, "starts": self._chromium.starts}
+
+    async def _seen(self, settle_s: float, *, doubtful: bool) -> dict[str, Any]:
+        """Raises: playwright.async_api.Error, TimeoutError for a page that does not answer."""
+        if not self.tabs.all:
+            await self._new_page()
+        if self.tabs.dialog is not None:
+            return await self._looks.place()
+        if self.tabs.current.crashed or (doubtful and not await self._answers(self.tabs.current)):
+            raise Error("the page does not answer")
+        began = asyncio.get_running_loop().time()
+        while True:
+            left_s = settle_s - (asyncio.get_running_loop().time() - began)
+            loaded = await self._settle(left_s)
+            count = self.proxy.count
+            seen = await self._race_dialog(asyncio.wait_for(self._looks.observation(), LOOK_S))
+            if seen is None:  # a dialog opened just now
+                return await self._looks.place()
+            if not loaded:
+                seen["loading"] = True
+            if not loaded or (self.proxy.count == count and not self.proxy.waiting):
+                break
+        self._cookies = await asyncio.wait_for(self._context.cookies(), LOOK_S)
+        self._urls = [tab.page.url for tab in self.tabs.all]
+        return seen
+
+    async def _race_dialog(self, work: Awaitable[T]) -> T | None:
+        seeing = asyncio.ensure_future(work)
+        opened = asyncio.ensure_future(self.tabs.dialog_opened.wait())
+        try:
+            await asyncio.wait({seeing, opened}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            opened.cancel()
+        if seeing.done():
+            return seeing.result()
+        seeing.cancel()
+        seeing.add_done_callback(_hear)
+        return None
+
+    async def _settle(self, left_s: float) -> bool:
+        """Wait until the page has loaded and asks for nothing; False where it takes too long."""
+        page, count = self.tabs.current.page, self.proxy.count
+        try:
+            async with asyncio.timeout(max(0.05, left_s)):
+                while True:
+                    waited = self.proxy.waiting > 0
+                    await self.proxy.settled.wait()
+                    await self._race_dialog(page.wait_for_load_state("load"))
+                    if self.tabs.dialog is not None:
+                        return True
+                    if waited or self.proxy.count != count:
+                        count = self.proxy.count
+                        await asyncio.sleep(TICK_S)
+                    if not self.proxy.waiting and self.proxy.count == count:
+                        return True
+        except TimeoutError:
+            return False
+
+    async def _place(self) -> dict[str, Any]:
+        try:
+            return await asyncio.wait_for(self._looks.place(), LOOK_S)
+        except (Error, TimeoutError):
+            return {}
+
+    # Repairing.
+
+    async def _repair(self) -> None:
+        """A browser that died is started again, with its cookies, its storage and its tabs' addresses."""
+        if self._chromium.alive:
+            return
+        stores = self._looks.storage.items()
+        origins = [{"origin": origin, "localStorage": stored} for origin, stored in stores if stored]
+        self._blocked = None
+        await self._chromium.start()
+        await self._open_context({"cookies": self._cookies, "origins": origins})
+        for number, url in enumerate(self._urls):
+            page = self.tabs.current.page if number == 0 else await self._new_page()
+            await _quietly(page.goto(url, wait_until="commit", timeout=CLOSE_S * 1000))
+        self.tabs.tell("the browser died and was started again; what was typed into pages is gone")
+
+    async def _recover_page(self) -> str | None:
+        """What is wrong with the current tab, which is replaced where it can be used no more."""
+        tab = self.tabs.current if self.tabs.all else None
+        if tab is None or not self._chromium.alive:
+            return None
+        if not tab.crashed and await self._answers(tab):
+            return None
+        what = "crashed" if tab.crashed else "does not answer any more"
+        url = tab.page.url
+        await self._new_page()
+        self._blocked = None
+        await _quietly(asyncio.wait_for(tab.page.close(run_before_unload=False), CLOSE_S))
+        return f"the page {url[:500]} {what}: its tab was closed, and an empty one opened"
+
+    @staticmethod
+    async def _answers(tab: Tab) -> bool:
+        try:
+            await asyncio.wait_for(tab.page.evaluate("1"), PROBE_S)
+        except (Error, TimeoutError):
+            return False
+        return True
+
+    async def _leave_forbidden(self) -> list[str]:
+        """Addresses that tabs had which no page may have; those tabs are emptied."""
+        refused = []
+        for tab in self.tabs.all:
+            url = tab.page.url
+            if url and not url.startswith(ALLOWED):
+                refused.append(url[:500])
+                await _quietly(asyncio.wait_for(tab.page.goto("about:blank"), CLOSE_S))
+        return refused
+
+
+def _hear(task: asyncio.Task[Any]) -> None:
+    """So that nobody complains about an error that nobody waits for."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _reason(error: BaseException | None, limit_s: float) -> str | None:
+    """In a policy's words."""
+    if error is None:
+        return None
+    if isinstance(error, ActError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return f"it did not come to an end within {limit_s:g} s"
+    if isinstance(error, Error):
+        lines = [line.strip(" -") for line in str(error).splitlines()]
+        why = [line for line in lines[1:] if any(reason in line for reason in REASONS)]
+        return "; ".join([lines[0], *dict.fromkeys(why[:3])])[:500]
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+async def _quietly(work: Awaitable[Any]) -> None:
+    with contextlib.suppress(Error, TimeoutError):  # what it was for is gone then
+        await work

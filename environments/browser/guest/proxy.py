@@ -1,0 +1,218 @@
+"""The only way out that the browser has: each request of a page is handed on, and waits for what comes back.
+
+    page ── HTTP, or HTTP in TLS ──▶ Proxy ── Exchange ──▶ the server, which answers as the site does
+
+TLS ends here, with a key that was made in this sandbox and that this browser alone is told to trust. Nothing is kept
+between a browser and a site but this: there is no route to anywhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import h11
+
+MAX_HEAD = 128 * 1024
+MAX_BODY = 8 << 20
+READ_BYTES = 1 << 16
+MAX_WAITING = 200
+"""Requests that wait for the server; what is asked past that is refused."""
+OURS = frozenset(
+    {b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
+"""Headers that are about one connection, and never handed on."""
+
+
+@dataclass
+class Exchange:
+    """One request, from its arrival to its answer."""
+
+    number: int
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    answer: asyncio.Future[dict[str, Any]] = field(repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.number,
+            "method": self.method,
+            "url": self.url,
+            "headers": self.headers,
+            "body": base64.b64encode(self.body).decode(),
+        }
+
+
+class Proxy:
+    """Listens on loopback. One a browser."""
+
+    def __init__(self, certificate: str) -> None:
+        """`certificate` is a file with a key and its certificate."""
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(certificate)
+        self._count = 0
+        self._new: list[Exchange] = []
+        self._waiting: dict[int, Exchange] = {}
+        self._connections: set[asyncio.Task[None]] = set()
+        self.arrived = asyncio.Event()
+        """There are requests that the server has not been told of."""
+        self.settled = asyncio.Event()
+        """No request waits for its answer."""
+        self.settled.set()
+        self.port = 0
+
+    async def start(self) -> None:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+
+    @property
+    def count(self) -> int:
+        """Requests so far."""
+        return self._count
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def take(self) -> list[dict[str, Any]]:
+        """What has arrived since this was last called; each is to be answered."""
+        taken, self._new = self._new, []
+        self.arrived.clear()
+        return [exchange.as_json() for exchange in taken]
+
+    def deliver(self, answers: Iterable[dict[str, Any]]) -> None:
+        """What the server says to requests; one that nobody waits for any more is dropped."""
+        for answer in answers:
+            exchange = self._waiting.get(answer["id"])
+            if exchange is not None and not exchange.answer.done():
+                exchange.answer.set_result(answer)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            # Whatever a page can make of a connection ends that connection alone.
+            with contextlib.suppress(OSError, h11.ProtocolError, ssl.SSLError, asyncio.IncompleteReadError):
+                await Connection(self, reader, writer).serve()
+        finally:
+            writer.close()
+
+    async def ask(self, method: str, url: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
+        """Wait for the server's answer."""
+        if len(self._waiting) >= MAX_WAITING:
+            return {"status": 503, "headers": [], "body": ""}
+        self._count += 1
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        exchange = Exchange(self._count, method, url, headers, body, future)
+        self._waiting[exchange.number] = exchange
+        self._new.append(exchange)
+        self.settled.clear()
+        self.arrived.set()
+        try:
+            answer = await future
+            if answer.get("delay_s"):
+                await asyncio.sleep(answer["delay_s"])
+            return answer
+        finally:
+            del self._waiting[exchange.number]
+            if not self._waiting:
+                self.settled.set()
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        return self._tls
+
+
+class Connection:
+    """One connection of the browser's: requests one after the other, or a tunnel with requests in it."""
+
+    def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._proxy, self._reader, self._writer = proxy, reader, writer
+        self._origin = ""
+        """Scheme and host of a tunnel."""
+
+    async def serve(self) -> None:
+        """Raises: h11.ProtocolError, OSError."""
+        while await self._serve_origin():
+            pass
+
+    async def _serve_origin(self) -> bool:
+        """Requests until the connection ends; True where a tunnel has begun instead."""
+        http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        while True:
+            request = await self._next(http)
+            if not isinstance(request, h11.Request):
+                return False
+            if request.method == b"CONNECT":
+                return await self._open_tunnel(http, request)
+            body = await self._body(http)
+            if body is None:
+                await self._send(http, {"status": 413, "headers": [], "body": ""}, head=False)
+                return False
+            method = request.method.decode("ascii")
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
+            url = self._origin + request.target.decode("latin-1")
+            answer = await self._proxy.ask(method, url, headers, body)
+            if answer.get("abort"):
+                self._writer.transport.abort()
+                return False
+            await self._send(http, answer, head=method == "HEAD")
+            if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
+                return False
+            http.start_next_cycle()
+
+    async def _next(self, http: h11.Connection) -> Any:
+        while (event := http.next_event()) is h11.NEED_DATA:
+            http.receive_data(await self._reader.read(READ_BYTES))
+        return event
+
+    async def _body(self, http: h11.Connection) -> bytes | None:
+        """None for one that is too large."""
+        parts, size = [], 0
+        while isinstance(event := await self._next(http), h11.Data):
+            parts.append(bytes(event.data))
+            size += len(event.data)
+            if size > MAX_BODY:
+                return None
+        return b"".join(parts)
+
+    async def _open_tunnel(self, http: h11.Connection, request: h11.Request) -> bool:
+        await self._next(http)
+        host, _, port = request.target.decode("latin-1").rpartition(":")
+        if self._origin or port not in ("80", "443"):
+            url = f"https://{request.target.decode('latin-1')}/"
+            refusal = await self._proxy.ask("CONNECT", url, [], b"")
+            await self._send(http, {**refusal, "status": max(400, refusal.get("status", 502))}, head=False)
+            return False
+        self._writer.write(http.send(h11.Response(status_code=200, headers=[])) or b"")
+        if port == "443":
+            await self._writer.start_tls(self._proxy.tls)
+        self._origin = f"{'https' if port == '443' else 'http'}://{host}"
+        return True
+
+    async def _send(self, http: h11.Connection, answer: dict[str, Any], *, head: bool) -> None:
+        body = base64.b64decode(answer["body"])
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer["headers"]
+        ]
+        headers = [(name, value) for name, value in headers if name not in OURS]
+        if not any(name == b"cache-control" for name, _ in headers):
+            headers.append((b"cache-control", b"no-cache"))
+        bodyless = answer["status"] in (204, 304)
+        if not bodyless:
+            headers.append((b"content-length", b"%d" % len(body)))
+        out = http.send(h11.Response(status_code=answer["status"], headers=headers)) or b""
+        if not head and not bodyless:
+            out += http.send(h11.Data(data=body)) or b""
+        self._writer.write(out + (http.send(h11.EndOfMessage()) or b""))
+        await self._writer.drain()

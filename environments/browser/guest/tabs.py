@@ -1,0 +1,191 @@
+"""The pages of one browser, and what happens to them by themselves: popups, dialogs, downloads, crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import BrowserContext, ConsoleMessage, Dialog, Download, Error, FileChooser, Page
+
+MAX_TABS = 10
+MAX_EVENTS = 20
+MAX_CHARS = 500
+MAX_DOWNLOAD_BYTES = 64 << 20
+DOWNLOADS = Path("/workspace/downloads")
+
+
+@dataclass
+class Events:
+    """What has happened since it was last told; the first of each kind, and how many there were."""
+
+    dialogs: list[dict[str, Any]] = field(default_factory=list)
+    downloads: list[dict[str, Any]] = field(default_factory=list)
+    console_errors: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    """What a policy has to know: a tab that was closed, a page that crashed."""
+    left_out: int = 0
+
+    def add(self, kind: str, what: Any) -> None:
+        told = getattr(self, kind)
+        if len(told) < MAX_EVENTS:
+            told.append(what)
+        else:
+            self.left_out += 1
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if value}
+
+
+@dataclass(eq=False)
+class Tab:
+    """One page."""
+
+    page: Page
+    snapshot: str = ""
+    """Its text when it was last seen: the refs in it can be used."""
+    title: str = ""
+    crashed: bool = False
+    chooser: FileChooser | None = None
+    """A file dialog that the page has opened and nobody has answered."""
+
+
+class Tabs:
+    """All of a context. The current one is what actions act on; a popup becomes it, as in a browser."""
+
+    def __init__(self, dialogs: str) -> None:
+        """`dialogs`: what becomes of a page's questions: accept, dismiss, or ask the policy."""
+        self._rule = dialogs
+        self._tabs: list[Tab] = []
+        self._current: Tab | None = None
+        self.dialog: Dialog | None = None
+        """The one that is open: until it is answered its page does nothing else."""
+        self.dialog_opened = asyncio.Event()
+        self.events = Events()
+        self._saving: set[asyncio.Task[None]] = set()
+
+    def watch(self, context: BrowserContext) -> None:
+        """A context that has no page yet."""
+        self._tabs, self._current, self.dialog = [], None, None
+        context.on("page", self._opened)
+
+    @property
+    def all(self) -> list[Tab]:
+        return list(self._tabs)
+
+    @property
+    def current(self) -> Tab:
+        assert self._current is not None
+        return self._current
+
+    @property
+    def number(self) -> int:
+        """Of the current one, from 1."""
+        return self._tabs.index(self.current) + 1
+
+    def switch(self, tab: Tab) -> None:
+        self._current = tab
+
+    def tab_of(self, page: Page) -> Tab:
+        return next(tab for tab in self._tabs if tab.page == page)
+
+    def tell(self, notice: str) -> None:
+        self.events.add("notices", notice)
+
+    def take_events(self) -> dict[str, Any]:
+        told, self.events = self.events, Events()
+        return told.as_json()
+
+    async def answer(self, *, accept: bool, text: str | None) -> None:
+        """The open dialog. Raises: playwright.async_api.Error."""
+        dialog, self.dialog = self.dialog, None
+        self.dialog_opened.clear()
+        assert dialog is not None
+        self._note(dialog, "accepted" if accept else "dismissed")
+        if accept:
+            await dialog.accept(text) if text is not None else await dialog.accept()
+        else:
+            await dialog.dismiss()
+
+    def _opened(self, page: Page) -> None:
+        if len(self._tabs) >= MAX_TABS:
+            self.tell(f"a popup was closed: there may be {MAX_TABS} tabs")
+            self._spawn(_close(page))
+            return
+        tab = Tab(page)
+        self._tabs.append(tab)
+        self._current = tab
+        page.on("dialog", self._asked)
+        page.on("download", self._downloading)
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.events.add("console_errors", str(error)[:MAX_CHARS]))
+        page.on("filechooser", lambda chooser: setattr(tab, "chooser", chooser))
+        page.on("crash", lambda _: setattr(tab, "crashed", True))
+        page.on("close", lambda _: self._closed(tab))
+
+    def _closed(self, tab: Tab) -> None:
+        if tab in self._tabs:
+            index = self._tabs.index(tab)
+            self._tabs.remove(tab)
+            if self._current is tab:
+                self._current = self._tabs[min(max(index - 1, 0), len(self._tabs) - 1)] if self._tabs else None
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.events.add("console_errors", message.text[:MAX_CHARS])
+
+    def _asked(self, dialog: Dialog) -> None:
+        # A page that asks whether it may be left is not what the policy is here for.
+        if dialog.type == "beforeunload" or self._rule == "accept":
+            self._note(dialog, "accepted")
+            self._spawn(dialog.accept())
+        elif self._rule == "dismiss" or self.dialog is not None:
+            self._note(dialog, "dismissed")
+            self._spawn(dialog.dismiss())
+        else:
+            self.dialog = dialog
+            self.dialog_opened.set()
+
+    def _note(self, dialog: Dialog, answer: str) -> None:
+        said = {"type": dialog.type, "message": dialog.message[:MAX_CHARS], "answer": answer}
+        self.events.add("dialogs", said)
+
+    def _downloading(self, download: Download) -> None:
+        self._spawn(self._save(download))
+
+    async def _save(self, download: Download) -> None:
+        name = Path(download.suggested_filename).name[:100] or "download"
+        told: dict[str, Any] = {"name": name, "url": download.url[:MAX_CHARS]}
+        try:
+            failure = await download.failure()
+            size = 0 if failure else (await download.path()).stat().st_size
+            if failure or size > MAX_DOWNLOAD_BYTES:
+                await download.delete()
+                told["error"] = failure or f"{size} bytes are more than {MAX_DOWNLOAD_BYTES}"
+            else:
+                await download.save_as(DOWNLOADS / name)
+                told |= {"path": str(DOWNLOADS / name), "bytes": size}
+        except (Error, OSError) as error:
+            told["error"] = str(error)[:MAX_CHARS]
+        self.events.add("downloads", told)
+
+    @property
+    def busy(self) -> bool:
+        """A download is under way, or a dialog is being answered."""
+        return bool(self._saving)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(_quietly(work))
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+
+
+async def _quietly(work: Any) -> None:
+    with contextlib.suppress(Error):  # the page went away meanwhile
+        await work
+
+
+async def _close(page: Page) -> None:
+    await page.close(run_before_unload=False)

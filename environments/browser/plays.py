@@ -1,0 +1,27 @@
+"""Which `Play` a task is played by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from environments.browser.play import Play
+from environments.tasks import Task
+
+_PLAYS = {
+    "world": ("environments.browser.world.play", "WorldPlay"),
+    "miniwob": ("environments.browser.miniwob.play", "MiniwobPlay"),
+}
+"""Imported when they are first played: each reads its pages then."""
+
+
+def make_play(task: Task, seed: int, obstacles: Mapping[str, Any]) -> Play:
+    """The sites and the verdict of one generation. Raises: ValueError for obstacles that there are not."""
+    module, name = _PLAYS[task.hidden["play"]]
+    make: Callable[..., Play] = getattr(import_module(module), name)
+    if task.hidden["play"] == "world":
+        return make(task, seed, obstacles)
+    if obstacles:
+        raise ValueError(f"the task {task.task_id!r} takes no obstacles")
+    return make(task, seed)

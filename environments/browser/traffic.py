@@ -1,0 +1,48 @@
+"""What pages ask for, answered by the episode's sites where that is allowed, and taken down in either case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from environments.browser.urls import UrlPolicy
+from environments.browser.web.messages import Request, Response
+from environments.browser.web.web import Web
+
+MAX_LISTED = 200
+MAX_URL = 500
+
+
+class Traffic:
+    """Of one episode generation."""
+
+    def __init__(self, web: Web, policy: UrlPolicy) -> None:
+        self._web = web
+        self._policy = policy
+        self._listed: list[dict[str, Any]] = []
+        self._count = 0
+        self._refused: list[dict[str, str]] = []
+
+    def answer(self, request: Request) -> Response:
+        """Never an exception, whatever a page has asked for."""
+        refusal = self._policy.check(request.url)
+        if refusal is not None:
+            self._refused.append({"detector": refusal.detector, "evidence": request.url[:MAX_URL]})
+            response = Response.plain(f"{refusal.message}\n", 403)
+        elif request.method == "CONNECT":
+            response = Response.plain("There is no such port.\n", 403)
+        else:
+            response = self._web.answer(request)
+        self._count += 1
+        if len(self._listed) < MAX_LISTED:
+            status = 0 if response.abort else response.status
+            self._listed.append({"method": request.method[:16], "url": request.url[:MAX_URL], "status": status})
+        return response
+
+    def take(self) -> tuple[dict[str, Any], list[dict[str, str]]]:
+        """For a step's info: what was asked since this was last called; and what of it was refused."""
+        listed, refused, count = self._listed, self._refused, self._count
+        self._listed, self._refused, self._count = [], [], 0
+        told: dict[str, Any] = {"requests": listed} if listed else {}
+        if count > len(listed):
+            told["requests_not_listed"] = count - len(listed)
+        return told, refused[:MAX_LISTED]
