@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 
 from environments.tasks import Task, TaskSet
 from envserver.runtimes.base import Limits, OutputListener, Sandbox
-from envserver_sdk.models import CheckpointKind, Outcome
+from envserver_sdk.models import CheckpointKind, KitInfo, Outcome, ToolInfo
 
 JsonObject = dict[str, Any]
 
@@ -51,6 +51,16 @@ class EnvironmentSpec:
     """After so many steps the episode is truncated."""
     checkpoints: frozenset[CheckpointKind] = frozenset(CheckpointKind)
     """The kinds that hold all of an episode: files alone forget what a program of the environment's own knows."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a policy can call, as far as that is known before there is an episode."""
+
+    tools: Sequence[ToolInfo] = ()
+    """Of every episode whose task brings none of its own."""
+    kits: Sequence[KitInfo] = ()
+    """Tools that a task or a caller may ask for."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,11 @@ class Environment(ABC):
     def task_of(cls, options: Mapping[str, Any]) -> str | None:
         """The task that a caller means who names none but gives these options; None leaves it to the seed."""
         return None
+
+    @classmethod
+    def offer(cls) -> Offer:
+        """For `GET /environments`, asked once a server. As it stands, each kind of action is a tool."""
+        return Offer(tools=[ToolInfo(**tool) for tool in tools_of(cls.spec.action_schema)])
 
     async def prepare(self, sandbox: Sandbox) -> None:  # noqa: B027  # most have nothing to prepare
         """Do ahead of `reset`, in the same sandbox, what depends on neither task nor seed. May not be called at all.

@@ -11,7 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from environments.environment import Artifacts, Environment, EnvironmentSpec, JsonObject, StepContext, Transition
+from environments.environment import (
+    Artifacts,
+    Environment,
+    EnvironmentSpec,
+    JsonObject,
+    Offer,
+    StepContext,
+    Transition,
+)
 from environments.gym import answers
 from environments.gym.actions import ActionError, action_schema, encode_request, parse_action
 from environments.gym.driver import Driver
@@ -72,6 +80,10 @@ class GymEnvironment(Environment):
         """A task is called like the environment that it plays."""
         env_id = options.get("id")
         return env_id if is_env_id(env_id) else None
+
+    @classmethod
+    def offer(cls) -> Offer:
+        return Offer(tools=[tool for tool in super().offer().tools if tool.name != "call"])  # as `tools` has it
 
     async def prepare(self, sandbox: Sandbox) -> None:
         """Start the program: it takes as long to import Gymnasium as a cold start takes otherwise."""

@@ -11,6 +11,7 @@ from environments.tasks import Task, TaskSet
 from environments.tools.kit import Kit
 from environments.tools.kits import KITS
 from environments.tools.mcp.kit import mcp_kits
+from envserver_sdk.models import KitInfo, ToolInfo
 
 ENTRY_POINT_GROUP = "envserver.tools"
 
@@ -37,6 +38,22 @@ def make_kits(task: Task, options: JsonObject) -> list[Kit]:
             "sandbox, cannot be beside it"
         )
     return kits
+
+
+def kit_infos() -> list[KitInfo]:
+    """Every kit that `options["tools"]` may name, with what is known of its tools before an episode."""
+    return [
+        KitInfo(
+            name=name,
+            tools=[
+                ToolInfo(name=each.name, description=each.description, parameters=each.parameters)
+                for each in kit.marked()
+            ],
+            runs_code=kit.runs_code,
+            checks_state=kit.checks_state,
+        )
+        for name, kit in sorted(kit_classes().items())
+    ]
 
 
 def _names(value: object) -> Sequence[str]:

@@ -14,9 +14,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from environments.artifacts import export
-from environments.environment import Artifacts, Environment, EnvironmentSpec, JsonObject, StepContext, Transition
+from environments.environment import (
+    Artifacts,
+    Environment,
+    EnvironmentSpec,
+    JsonObject,
+    Offer,
+    StepContext,
+    Transition,
+)
 from environments.tasks import Task, TaskSet
-from environments.tools.catalog import make_kits, task_sets
+from environments.tools.catalog import kit_infos, make_kits, task_sets
 from environments.tools.rules import RULES, parse_rules
 from environments.tools.schemas import ACTION_SCHEMA, OBSERVATION_SCHEMA
 from environments.tools.toolbox import CallError, Toolbox
@@ -54,6 +62,10 @@ class ToolsEnvironment(Environment):
     @classmethod
     def task_sets(cls) -> Mapping[str, TaskSet]:
         return task_sets()
+
+    @classmethod
+    def offer(cls) -> Offer:
+        return Offer(kits=kit_infos())
 
     async def reset(
         self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]

@@ -28,11 +28,13 @@ class Kit:
     """Whether what its part of the sandbox came to is believed for a reward: never beside a kit that runs code."""
 
     def __init__(self) -> None:
-        self._tools = {
-            member.name: member.bind(self)
-            for member in (getattr(type(self), attribute) for attribute in dir(type(self)))
-            if isinstance(member, ToolFunction)
-        }
+        self._tools = {function.name: function.bind(self) for function in self.marked()}
+
+    @classmethod
+    def marked(cls) -> list[ToolFunction]:
+        """Its methods that are tools, by name."""
+        members = (getattr(cls, attribute) for attribute in dir(cls))
+        return [member for member in members if isinstance(member, ToolFunction)]
 
     @property
     def tools(self) -> Mapping[str, Tool]:

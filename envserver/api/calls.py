@@ -32,7 +32,6 @@ from envserver_sdk.models import (
     BatchStep,
     BatchStepEntry,
     CreateEpisode,
-    EnvironmentList,
     EpisodeState,
     FileInfo,
     Health,
@@ -220,7 +219,7 @@ class Calls(LastingCalls):
 
     async def environments(self) -> Reply:
         self.may(Scope.READ)
-        return Reply(encode(EnvironmentList(environments=self.manager.catalog.names())))
+        return Reply(encode(await self.manager.catalog.overview()))
 
     async def environment(self, name: str) -> Reply:
         self.may(Scope.READ)

@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 
 from environments.environment import Environment
 from environments.folders import load_task_sets
+from environments.protocols.registry import PROTOCOLS
 from environments.tasks import Task, TaskSet
 from envserver.errors import EnvserverError
 from envserver_sdk.errors import NotFound
-from envserver_sdk.models import EnvironmentInfo, TaskInfo, TaskList, TaskSetInfo
+from envserver_sdk.models import EnvironmentInfo, EnvironmentList, EnvironmentOffer, TaskInfo, TaskList, TaskSetInfo
 
 T = TypeVar("T")
 
@@ -79,6 +80,7 @@ class Catalog:
         self._added = dict(task_sets or {})
         """By environment, beside those that ship with it."""
         self._warm: set[tuple[str, str]] = set()
+        self._offers: dict[str, EnvironmentOffer] = {}
 
     def names(self) -> list[str]:
         return list(self._environments)
@@ -119,6 +121,24 @@ class Catalog:
             raise NotFound(f"task set {set_name!r} has no task {task_id!r}") from None
         return Choice(environment, set_name, task, drawn)
 
+    async def overview(self) -> EnvironmentList:
+        """Every environment with what it offers."""
+        return EnvironmentList(environments=self.names(), offers=[await self._offer(name) for name in self.names()])
+
+    async def _offer(self, name: str) -> EnvironmentOffer:
+        """Made once: other packages' kits are looked for on the disk."""
+        if name not in self._offers:
+            environment = self.environment(name)
+            offer = await asyncio.to_thread(environment.offer)
+            self._offers[name] = EnvironmentOffer(
+                name=name,
+                description=environment.spec.description,
+                tools=list(offer.tools),
+                kits=list(offer.kits),
+                protocols=list(PROTOCOLS),
+            )
+        return self._offers[name]
+
     async def describe(self, name: str) -> EnvironmentInfo:
         """The public spec of an environment. Raises: NotFound."""
         environment = self.environment(name)
@@ -129,9 +149,13 @@ class Catalog:
             sets.append(
                 TaskSetInfo(name=set_name, version=tasks.version, splits=list(tasks.splits()), task_count=len(ids))
             )
+        offer = await self._offer(name)
         return EnvironmentInfo(
             name=name,
             description=spec.description,
+            tools=offer.tools,
+            kits=offer.kits,
+            protocols=offer.protocols,
             image=spec.image,
             action_schema=spec.action_schema,
             observation_schema=spec.observation_schema,

@@ -302,7 +302,7 @@ class AsyncClient:
         return await write_export(self._link, Path(path), query)
 
     async def environments(self) -> EnvironmentList:
-        """The names of the server's environments."""
+        """The server's environments, and the tools, kits and protocols that each offers."""
         return await self._link.get(models.EnvironmentList, "/v1/environments")
 
     async def environment(self, name: str) -> EnvironmentInfo:

@@ -315,7 +315,7 @@ class Client:
         )
 
     def environments(self) -> EnvironmentList:
-        """The names of the server's environments."""
+        """The server's environments, and the tools, kits and protocols that each offers."""
         return self._portal.run(self._async.environments())
 
     def environment(self, name: str) -> EnvironmentInfo:

@@ -527,13 +527,46 @@ class TaskList(ResultModel):
     next_cursor: str | None = None
 
 
-class EnvironmentList(ResultModel):
-    environments: list[str]
+class ToolInfo(ResultModel):
+    """A tool as a policy is told of it."""
 
-
-class EnvironmentInfo(ResultModel):
     name: str
     description: str
+    parameters: JsonObject
+    """JSON Schema of the object of arguments."""
+
+
+class KitInfo(ResultModel):
+    """Tools that an episode has together, by the name that `options["tools"]` asks for them by."""
+
+    name: str
+    tools: list[ToolInfo]
+    """Empty where the task describes them: the first observation has them."""
+    runs_code: bool = False
+    """The policy's own code runs in the sandbox: refused beside a kit whose state is checked."""
+    checks_state: bool = False
+
+
+class EnvironmentOffer(ResultModel):
+    """What an environment offers to any policy, before there is an episode."""
+
+    name: str
+    description: str
+    tools: list[ToolInfo] = Field(default_factory=list)
+    """Of every episode; a task may bring others in their place."""
+    kits: list[KitInfo] = Field(default_factory=list)
+    protocols: list[str] = Field(default_factory=list)
+    """Names for `options["protocol"]`."""
+
+
+class EnvironmentList(ResultModel):
+    environments: list[str]
+    """Names."""
+    offers: list[EnvironmentOffer] = Field(default_factory=list)
+    """Of each, in the same order."""
+
+
+class EnvironmentInfo(EnvironmentOffer):
     image: str
     action_schema: JsonObject
     observation_schema: JsonObject

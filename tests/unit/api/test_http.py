@@ -162,9 +162,13 @@ async def test_files_go_in_and_out_as_bytes(http: httpx.AsyncClient) -> None:
 
 
 async def test_environments_and_their_tasks_are_shown_without_their_graders(http: httpx.AsyncClient) -> None:
-    assert (await http.get("/v1/environments")).json() == {"environments": ["scripted"]}
+    listed = models.EnvironmentList.model_validate_json((await http.get("/v1/environments")).content)
+    assert listed.environments == ["scripted"]
     shown = models.EnvironmentInfo.model_validate_json((await http.get("/v1/environments/scripted")).content)
     assert shown.task_sets[0].task_count == 3
+    assert listed.offers == [
+        models.EnvironmentOffer(**{name: getattr(shown, name) for name in models.EnvironmentOffer.model_fields})
+    ]
     page = await http.get("/v1/environments/scripted/tasks", params={"limit": 2})
     tasks = models.TaskList.model_validate_json(page.content)
     assert [task.task_id for task in tasks.tasks] == ["a", "b"]
