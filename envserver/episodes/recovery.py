@@ -243,6 +243,8 @@ class Recoverer:
             if sandbox.reserve_series() > row.series + 1:
                 await self._services.destroy(sandbox)
                 return None
+            if left.running is None:  # the last server may have been killed before it said so
+                sandbox.settle_series(row.series)
             stage = Stage(sandbox, resume_environment(episode.plan, sandbox, snapshot))
         return World(
             row.generation, found.sandbox_id, stage, generation.seed, json.dumps(observation).encode(), started["info"],

@@ -120,6 +120,8 @@ async def restore_world(services: Services, plan: Plan, generation: int, saved: 
 async def continue_world(services: Services, plan: Plan, generation: int, saved: Saved, sandbox: Sandbox) -> World:
     """The environment over a restored sandbox, which is destroyed if that fails. Raises: InfraError."""
     state = saved.state
+    # Whatever the copied guest has run belongs to what was saved: this episode's own series begin above.
+    sandbox.settle_series(sandbox.reserve_series())
     try:
         environment = resume_environment(plan, sandbox, state.snapshot)
     except BaseException:

@@ -101,7 +101,7 @@ class ScriptedSandbox(Sandbox):
         self.state = SandboxState.RUNNING
         self._runtime = runtime
         self.guest = Guest()
-        self._reserved = 0
+        self._reserved = self._settled = 0
         self._made: ContextVar[list[int] | None] = ContextVar("made", default=None)
 
     def reserve_series(self) -> int:
@@ -118,11 +118,15 @@ class ScriptedSandbox(Sandbox):
             self._made.reset(token)
 
     def settle_series(self, number: int) -> None:
-        self.guest.settled = max(self.guest.settled, number)
+        self._settled = max(self._settled, number)
+
+    def tell(self) -> None:
+        """With each call the guest hears what is settled, and not before."""
+        self.guest.settled = max(self.guest.settled, self._settled)
 
     @property
     def settled_series(self) -> int:
-        return self.guest.settled
+        return max(self._settled, self.guest.settled)
 
     async def once(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """A call to the guest: it runs, unless one of its name has run or runs. It outlives its caller."""
@@ -140,6 +144,7 @@ class ScriptedSandbox(Sandbox):
         if self.dead or self.sandbox_id not in self._runtime.sandboxes:
             raise SandboxGoneError(f"{self.sandbox_id} has ended")
         assert self.state is SandboxState.RUNNING, "called while it stands still"
+        self.tell()
 
     async def run(
         self,
@@ -302,6 +307,7 @@ class ScriptedRuntime(Runtime):
         if self.fail_checkpoints:
             raise self.fail_checkpoints.pop(0)
         found = self._find(sandbox.sandbox_id)
+        found.tell()
         guest = found.guest.copy() if kind is CheckpointKind.PROCESS else Guest()
         made = SandboxCheckpoint(
             f"sc{next(self._ids)}", kind, found.spec.image, found.spec.limits, dict(labels), time.time(), 100, 1.5

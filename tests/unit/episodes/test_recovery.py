@@ -16,9 +16,11 @@ from envserver.episodes.episode import Episode
 from envserver.episodes.idempotency import Name, Reply
 from envserver.episodes.journal.journal import Journal
 from envserver.episodes.records import StepRecord
+from envserver.episodes.saved import Saved
+from envserver.episodes.saving import Wish
 from envserver.runtimes.base import CheckpointKind, RuntimeUnavailableError, SandboxState
 from envserver_sdk.errors import EpisodeClosed, EpisodeLost, NotFound, ShuttingDown, StaleGeneration
-from envserver_sdk.models import AutoCheckpoints, EpisodeState, Recovery, StepResult
+from envserver_sdk.models import AutoCheckpoints, EpisodeState, ForkCheckpoint, Recovery, StepResult
 from tests.unit.episodes.helpers import begin, request, step, until
 from tests.unit.episodes.lives import Lives
 from tests.unit.scripted import Gates
@@ -115,6 +117,29 @@ async def test_a_step_whose_fate_the_guest_forgot_makes_the_episode_lost_and_doe
     with pytest.raises(EpisodeLost):
         after.step(request(2))
     assert gates.counts["g"] == 1
+
+
+async def test_a_fork_of_what_a_killed_server_had_not_acknowledged_outlives_the_next_one(lives: Lives) -> None:
+    episode = await begin(lives.manager)
+    (sandbox,) = lives.runtime.sandboxes.values()
+    await step(episode, SET)
+    assert sandbox.guest.settled == 0, "a server says so with its next call: this one is killed before that"
+    await lives.reboot()
+    row = await lives.episode(episode.episode_id).checkpoint(Wish(CheckpointKind.PROCESS))
+    body = json.loads(await lives.forks.fork(Saved.of(row), ForkCheckpoint(), "default"))
+    await lives.reboot()
+    forked = lives.episode(body["episodes"][0]["episode_id"])
+    assert (await step(forked, GET)).observation == {"value": 7, "taken": 2}
+
+
+async def test_a_guest_is_told_by_the_next_server_what_the_last_one_had_written_down(lives: Lives) -> None:
+    episode = await begin(lives.manager)
+    (sandbox,) = lives.runtime.sandboxes.values()
+    await step(episode, SET)
+    assert sandbox.guest.settled == 0
+    await lives.reboot()
+    await lives.episode(episode.episode_id).checkpoint(Wish(CheckpointKind.PROCESS))
+    assert sandbox.guest.settled == 1, "it keeps no result that is in the journal"
 
 
 async def test_a_launcher_that_is_started_again_meanwhile_costs_no_episode(lives: Lives) -> None:
