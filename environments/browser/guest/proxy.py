@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import socket
 import ssl
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,10 +69,18 @@ class Proxy:
         """No request waits for its answer."""
         self.settled.set()
         self.port = 0
+        self._server: asyncio.Server
 
     async def start(self) -> None:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Hang up on whoever is connected."""
+        self._server.close()
+        for connection in list(self._connections):
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     @property
     def count(self) -> int:
@@ -164,12 +174,17 @@ class Connection:
             url = self._origin + request.target.decode("latin-1")
             answer = await self._proxy.ask(method, url, headers, body)
             if answer.get("abort"):
-                self._writer.transport.abort()
+                self._reset()
                 return False
             await self._send(http, answer, head=method == "HEAD")
             if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
                 return False
             http.start_next_cycle()
+
+    def _reset(self) -> None:
+        """End it as a host that has crashed would."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
 
     async def _next(self, http: h11.Connection) -> Any:
         while (event := http.next_event()) is h11.NEED_DATA:
