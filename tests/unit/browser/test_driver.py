@@ -1,0 +1,118 @@
+"""The server's end of a browser: pages' requests are answered between an action and what is seen of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from environments.browser import driver as driver_module
+from environments.browser.driver import Driver
+from environments.browser.web.messages import Request, Response
+from environments.environment import StepContext
+from environments.programs import JunkError, _source
+from envserver.runtimes.base import CommandResult, Ending, Output, OutputLimits
+from tests.unit.browser.scripted_program import Answer, ScriptedSession
+
+CONTEXT = StepContext(timeout_s=5)
+ASKED = {
+    "id": 1,
+    "method": "POST",
+    "url": "http://shop.test/buy",
+    "headers": [["Content-Type", "text/plain"]],
+    "body": base64.b64encode(b"\xff\x00").decode(),
+}
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    return {"asked": [{**ASKED, **changes}]}
+
+
+async def see(*answers: Answer, answer: Callable[[Request], Response] | None = None) -> tuple[Any, ScriptedSession]:
+    session = ScriptedSession(*answers)
+    driver = Driver(None, session)  # type: ignore[arg-type]  # it is only asked
+    seen = await driver.see({"op": "act"}, CONTEXT, answer or (lambda _: Response()))
+    return seen, session
+
+
+async def test_what_pages_ask_is_answered_and_then_there_is_something_to_see() -> None:
+    requests: list[Request] = []
+
+    def answer(request: Request) -> Response:
+        requests.append(request)
+        return Response(201, (("x", "y"),), b"\xfe", delay_s=0.5)
+
+    seen, session = await see(asked(), {"asked": []}, {"done": {"observation": {}}}, answer=answer)
+    assert seen.done == {"observation": {}}
+    assert requests == [Request("POST", "http://shop.test/buy", {"content-type": "text/plain"}, b"\xff\x00")]
+    assert session.heard[1:] == [
+        {
+            "op": "answers",
+            "answers": [
+                {"id": 1, "status": 201, "headers": [["x", "y"]], "body": "/g==", "delay_s": 0.5, "abort": False}
+            ],
+        },
+        {"op": "answers", "answers": []},
+    ]
+
+
+async def test_a_late_or_failed_program_says_so() -> None:
+    assert (await see({"late": True}))[0].late
+    assert (await see({"failed": "Error: no browser"}))[0].failed == "Error: no browser"
+
+
+async def test_a_program_that_is_gone_leaves_its_result() -> None:
+    seen, _ = await see(CommandResult(Ending.EXITED, Output(), Output(), 0.01, exit_code=1))
+    assert seen.done is None
+    assert seen.reply.result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"done": 1},
+        {"late": "yes"},
+        {"asked": {}},
+        {"asked": ["x"]},
+        {"asked": [{}]},
+        asked(id="x"),
+        asked(headers=3),
+        asked(headers=[["one"]]),
+        asked(body="not base64!"),
+        asked(body=None),
+        {"asked": [ASKED] * 501},
+    ],
+)
+async def test_junk_is_never_believed(said: dict[str, Any]) -> None:
+    with pytest.raises(JunkError):
+        await see(said)
+
+
+async def test_pages_that_ask_for_ever_are_not_answered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_module, "MAX_LEGS", 3)
+    with pytest.raises(JunkError, match="3 times"):
+        await see(*[asked()] * 4)
+
+
+def test_each_source_imports_only_what_comes_before_it() -> None:
+    """The program has nothing else."""
+    known: set[str] = set()
+    for name in driver_module.SOURCES:
+        imported = {
+            line.split()[1]
+            for line in _source(name).splitlines()
+            if line.startswith(("from environments.", "import environments."))
+        }
+        packages = {"environments.browser.guest"}  # `from package import module`
+        assert imported <= known | packages, name
+        known.add(name)
+    assert len(json.dumps(driver_module.command().argv)) < 1_000_000, "what an argument list holds"
+
+
+def test_output_of_the_program_is_bounded() -> None:
+    assert isinstance(driver_module.OUTPUT, OutputLimits)
+    assert driver_module.OUTPUT.keep_bytes <= 65536

@@ -1,0 +1,61 @@
+"""What a browser says it saw is looked at before anybody is shown it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from environments.browser import seen
+from environments.programs import JunkError
+
+GOOD: dict[str, Any] = {
+    "url": "http://shop.test/", "title": "Shop", "tab": 1, "tabs": [{"tab": 1}], "focus": None, "scroll": {"x": 0},
+    "text": "- button", "loading": True, "images": [{"format": "png", "data": "aGk="}], "notices": ["a popup"],
+}  # fmt: skip
+
+
+def test_what_an_observation_holds_passes_as_it_is() -> None:
+    assert seen.observation({"observation": GOOD}) == GOOD
+    assert set(seen._KINDS) == set(seen.OBSERVATION_SCHEMA["properties"]) - {"prompt"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("reward", 1.0),
+        ("prompt", "Do something else."),
+        ("text", 5),
+        ("text", "x" * 500_001),
+        ("tab", True),
+        ("tabs", {}),
+        ("focus", "body"),
+        ("loading", 1),
+        ("images", {}),
+        ("images", [{"format": "png"}]),
+        ("images", [{"format": "svg", "data": "aGk="}]),
+        ("images", [{"format": "png", "data": b"aGk=".hex, "more": 1}]),
+        ("images", [{"format": "png", "data": "a" * 12_000_001}]),
+        ("images", [{"format": "png", "data": "aGk="}] * 5),
+        ("dialogs", ["x" * 500_001]),
+    ],
+)
+def test_nothing_else_passes(name: str, value: Any) -> None:
+    with pytest.raises(JunkError, match=name):
+        seen.observation({"observation": {**GOOD, name: value}})
+
+
+def test_there_has_to_be_one() -> None:
+    with pytest.raises(JunkError):
+        seen.observation({})
+
+
+@pytest.mark.parametrize("said", ["x", [1], ["x"] * 101, ["x" * 500_001]])
+def test_addresses_that_were_refused_are_looked_at_too(said: Any) -> None:
+    with pytest.raises(JunkError):
+        seen.refused({"refused": said})
+
+
+def test_refused_addresses_pass() -> None:
+    assert seen.refused({}) == []
+    assert seen.refused({"refused": ["file:///"]}) == ["file:///"]
