@@ -108,6 +108,9 @@ class ServerConfig(BaseSettings):
     mcp_headers_file: Path | None = None
     """JSON: by host, what requests to it bear beside; keys, so that no episode need have them."""
 
+    egress_hosts: str = ""
+    """Real hosts that pages of a browser may reach, with `,` between them: envserver/network/egress.py."""
+
     # Time limits of episodes.
     start_timeout_s: float = 60.0
     """Making one sandbox."""

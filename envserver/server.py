@@ -46,6 +46,8 @@ from envserver.episodes.saving import delete_old_checkpoints
 from envserver.episodes.services import Services
 from envserver.grading.base import Grader
 from envserver.logs import configure_logging, get_logger
+from envserver.network import egress
+from envserver.network.egress import Egress
 from envserver.runtimes.base import Runtime
 from envserver_sdk.errors import Problem
 
@@ -109,6 +111,7 @@ class RunningServer:
     ) -> None:
         self.config = config
         operator.configure(Operator.of(config.mcp_hosts, config.mcp_headers_file))
+        egress.configure(Egress(config.egress_hosts))
         found = installed_environments() if environments is None else environments
         self.journal = Journal.open(config.journal, _journal_settings(config))
         tenants, self.audit = Tenants(), AuditLog(config.audit_file)

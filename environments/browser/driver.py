@@ -11,9 +11,10 @@ through the same requests and gives the sites the same ones: what they hold is w
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -46,7 +47,7 @@ SOURCES = (
 )
 """In the order of what they import; the last one is the program."""
 
-Answerer = Callable[[Request], Response]
+Answerer = Callable[[Request], Awaitable[Response]]
 
 
 @cache
@@ -93,7 +94,9 @@ class Driver(Program):
             if said is None:
                 return Seen(reply)
             if "asked" in said:
-                request = {"op": "answers", "answers": [_answered(each, answer) for each in _asked(said["asked"])]}
+                # Begun in their order, which is what sites see of them; real hosts take their time side by side.
+                answers = await asyncio.gather(*(_answered(each, answer) for each in _asked(said["asked"])))
+                request = {"op": "answers", "answers": answers}
                 continue
             return _seen(reply, said)
         raise JunkError(f"pages asked for something {MAX_LEGS} times")
@@ -115,7 +118,7 @@ def _asked(asked: Any) -> list[JsonObject]:
     return asked
 
 
-def _answered(asked: JsonObject, answer: Answerer) -> JsonObject:
+async def _answered(asked: JsonObject, answer: Answerer) -> JsonObject:
     """Raises: JunkError."""
     try:
         number = int(asked["id"])
@@ -124,7 +127,7 @@ def _answered(asked: JsonObject, answer: Answerer) -> JsonObject:
         request = Request(str(asked["method"]), str(asked["url"]), headers, body)
     except (KeyError, TypeError, ValueError) as error:
         raise JunkError("a request of a page is malformed") from error
-    response = answer(request)
+    response = await answer(request)
     return {
         "id": number,
         "status": int(response.status),

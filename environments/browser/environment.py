@@ -30,6 +30,7 @@ from environments.environment import (
 )
 from environments.programs import JunkError
 from environments.tasks import Task, TaskSet
+from envserver.network import egress
 from envserver.runtimes.base import GIB, MIB, Ending, Limits, Sandbox, SandboxError, SandboxGoneError
 from envserver_sdk.models import CheckpointKind, Outcome
 
@@ -84,7 +85,7 @@ class BrowserEnvironment(Environment):
         await self._driver.see({"op": "prepare"}, StepContext(BEGIN_S), self._nothing)
 
     @staticmethod
-    def _nothing(_: Any) -> Any:
+    async def _nothing(_: Any) -> Any:
         raise JunkError("a browser without pages asks for nothing")
 
     async def reset(
@@ -104,11 +105,13 @@ class BrowserEnvironment(Environment):
     def _settle_in(self, sandbox: Sandbox, task: Task, seed: int, options: JsonObject) -> None:
         """Raises: ValueError for options that there are not."""
         self._sandbox, self._task, self._seed, self._given = sandbox, task, seed, options
-        self._options = parse_options(options, KINDS)
+        self._options = parse_options(options, tuple(KINDS))
+        if refused := egress.current().refused(self._options.hosts):
+            raise ValueError(f"this server reaches none of {refused}: ENVSERVER_EGRESS_HOSTS must list them")
         obstacles = {**task.public.get("obstacles", {}), **self._options.obstacles}
         self._play = make_play(task, seed, obstacles)
-        self._policy = UrlPolicy(self._play.web.serves, frozenset())
-        self._traffic = Traffic(self._play.web, self._policy)
+        self._policy = UrlPolicy(self._play.web.serves, frozenset(self._options.hosts))
+        self._traffic = Traffic(self._play.web, self._policy, egress.current())
 
     async def step(self, action: Any, context: StepContext) -> Transition:
         try:

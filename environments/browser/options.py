@@ -17,6 +17,7 @@ _TIMEZONE = re.compile(r"[A-Za-z_]+(/[A-Za-z_\-+0-9]+)*")
 WIDTHS, HEIGHTS = (160, 2560), (160, 1600)
 CHARS = (200, 400_000)
 ACTION_S = (0.5, 60.0)
+MAX_HOSTS = 100
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Options:
     actions: tuple[str, ...] | None = None
     """The kinds that there are; None for all."""
     obstacles: Mapping[str, Any] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    """Real ones that pages may reach, among those that the operator lists."""
 
     @property
     def viewport(self) -> JsonObject:
@@ -61,7 +64,7 @@ class Options:
 def parse_options(given: Mapping[str, Any], kinds: tuple[str, ...]) -> Options:
     """`kinds` are the actions that there can be. Raises: ValueError, fit for the caller."""
     known = ("observe", "viewport", "max_chars", "interactive", "changes", "picture", "dialogs", "locale", "timezone",
-             "action_timeout_s", "actions", "obstacles")  # fmt: skip
+             "action_timeout_s", "actions", "obstacles", "hosts")  # fmt: skip
     if unknown := sorted(set(given) - set(known)):
         raise ValueError(f"unknown options {unknown}; the browser environment takes {', '.join(known)}")
     width, height = _viewport(given.get("viewport", {"width": 1280, "height": 720}))
@@ -80,6 +83,7 @@ def parse_options(given: Mapping[str, Any], kinds: tuple[str, ...]) -> Options:
         action_timeout_s=_seconds(given.get("action_timeout_s", 5.0)),
         actions=None if actions is None else _several(given, "actions", kinds, []),
         obstacles=_object(given.get("obstacles", {})),
+        hosts=_hosts(given.get("hosts", [])),
     )
 
 
@@ -127,6 +131,12 @@ def _like(given: Mapping[str, Any], name: str, pattern: re.Pattern[str], usual: 
     if not isinstance(value, str) or len(value) > 64 or pattern.fullmatch(value) is None:
         raise ValueError(f"{name!r} is {value!r}, must be such as {usual!r}")
     return value
+
+
+def _hosts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_HOSTS or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"'hosts' is {value!r}, must be a list of at most {MAX_HOSTS} names")
+    return tuple(each.lower() for each in value)
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What pages ask for, answered by the episode's sites where that is allowed, and taken down in either case."""
+"""What pages ask for: answered by the episode's sites or a real host, where that is allowed, and taken down anyway."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from environments.browser.urls import UrlPolicy
 from environments.browser.web.messages import Request, Response
 from environments.browser.web.web import Web
+from envserver.network.egress import Egress, EgressError
 
 MAX_LISTED = 200
 MAX_URL = 500
@@ -15,28 +16,38 @@ MAX_URL = 500
 class Traffic:
     """Of one episode generation."""
 
-    def __init__(self, web: Web, policy: UrlPolicy) -> None:
+    def __init__(self, web: Web, policy: UrlPolicy, egress: Egress) -> None:
         self._web = web
         self._policy = policy
+        self._egress = egress
         self._listed: list[dict[str, Any]] = []
         self._count = 0
         self._refused: list[dict[str, str]] = []
 
-    def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         """Never an exception, whatever a page has asked for."""
-        refusal = self._policy.check(request.url)
-        if refusal is not None:
-            self._refused.append({"detector": refusal.detector, "evidence": request.url[:MAX_URL]})
-            response = Response.plain(f"{refusal.message}\n", 403)
-        elif request.method == "CONNECT":
-            response = Response.plain("There is no such port.\n", 403)
-        else:
-            response = self._web.answer(request)
+        response = await self._answer(request)
         self._count += 1
         if len(self._listed) < MAX_LISTED:
             status = 0 if response.abort else response.status
             self._listed.append({"method": request.method[:16], "url": request.url[:MAX_URL], "status": status})
         return response
+
+    async def _answer(self, request: Request) -> Response:
+        refusal = self._policy.check(request.url, "resource")
+        if refusal is not None:
+            if len(self._refused) < MAX_LISTED:
+                self._refused.append({"detector": refusal.detector, "evidence": request.url[:MAX_URL]})
+            return Response.plain(f"{refusal.message}\n", 403)
+        if request.method == "CONNECT":
+            return Response.plain("There is no such port.\n", 403)
+        if self._web.serves(request.host):
+            return self._web.answer(request)
+        try:
+            found = await self._egress.fetch(request.method, request.url, list(request.headers.items()), request.body)
+        except EgressError as error:
+            return Response.plain(f"{error}\n", 502)
+        return Response(found.status, found.headers, found.body)
 
     def take(self) -> tuple[dict[str, Any], list[dict[str, str]]]:
         """For a step's info: what was asked since this was last called; and what of it was refused."""
@@ -45,4 +56,4 @@ class Traffic:
         told: dict[str, Any] = {"requests": listed} if listed else {}
         if count > len(listed):
             told["requests_not_listed"] = count - len(listed)
-        return told, refused[:MAX_LISTED]
+        return told, refused

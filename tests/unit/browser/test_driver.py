@@ -34,7 +34,11 @@ def asked(**changes: Any) -> dict[str, Any]:
 async def see(*answers: Answer, answer: Callable[[Request], Response] | None = None) -> tuple[Any, ScriptedSession]:
     session = ScriptedSession(*answers)
     driver = Driver(None, session)  # type: ignore[arg-type]  # it is only asked
-    seen = await driver.see({"op": "act"}, CONTEXT, answer or (lambda _: Response()))
+
+    async def answered(request: Request) -> Response:
+        return answer(request) if answer else Response()
+
+    seen = await driver.see({"op": "act"}, CONTEXT, answered)
     return seen, session
 
 

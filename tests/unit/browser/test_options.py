@@ -58,6 +58,9 @@ def test_everything_can_be_chosen() -> None:
         ("actions", []),
         ("actions", ["fly"]),
         ("obstacles", ["slow"]),
+        ("hosts", "a.test"),
+        ("hosts", [1]),
+        ("hosts", ["a.test"] * 101),
     ],
 )
 def test_nothing_else_is_taken(name: str, value: Any) -> None:
