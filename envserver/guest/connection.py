@@ -237,6 +237,8 @@ class GuestConnection(asyncio.Protocol):
 
     async def part(self, timeout_s: float) -> dict[str, Any]:
         """Have the agent let go of this connection, and do not dial again until `rejoin`: a dump allows none."""
+        if self._failure is not None:
+            raise self._failure
         self._parted = parted = asyncio.Event()
         try:
             # Never of a series: asked for again by a copy of the sandbox, it would be answered without being done.

@@ -237,6 +237,16 @@ async def test_an_agent_that_says_that_it_lets_go_and_does_not_is_given_up(tmp_p
         connection.close()
 
 
+async def test_an_agent_that_has_ended_is_not_asked_to_let_go(tmp_path: Path) -> None:
+    async with FakeAgent(tmp_path / "s", after_hello(frame({"id": FIRST_ID, "ok": {"descriptors": []}}))) as agent:
+        connection = await GuestConnection.dial(agent.socket)
+        with pytest.raises(GuestGoneError):
+            await connection.part(timeout_s=0.1)
+        with pytest.raises(GuestGoneError, match="did not hang up"):
+            await asyncio.wait_for(connection.part(timeout_s=60), 1)
+        connection.close()
+
+
 async def test_an_agent_that_refuses_to_let_go_is_still_served(tmp_path: Path) -> None:
     async def script(peer: Peer) -> None:
         peer.send(HELLO)
