@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from envserver_sdk.pictures import Picture, pictures_of
+
 JsonObject = dict[str, Any]
 
 
@@ -298,6 +300,11 @@ class StepResult(ResultModel):
     def done(self) -> bool:
         """Whether the episode has ended with this step."""
         return self.terminated or self.truncated
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """Those of the observation, as bytes; `Picture.array` has the pixels."""
+        return pictures_of(self.observation)
 
     @property
     def outcome(self) -> Outcome:

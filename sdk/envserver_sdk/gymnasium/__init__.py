@@ -33,6 +33,7 @@ __all__ = [
 IDS = {
     "envserver/Code-v0": {"environment": "code"},
     "envserver/Tools-v0": {"environment": "tools"},
+    "envserver/Browser-v0": {"environment": "browser"},
     "envserver/Episode-v0": {},
 }
 
