@@ -34,7 +34,7 @@ def inner_address_problem(host: str) -> str | None:
     """Why nothing may go to this host, were it served or allowed; None for a name, and for a plain public address."""
     name = host.removesuffix(".")
     if host.startswith("["):
-        return _ipv6_problem(host.strip("[]").partition("%")[0])
+        return _ipv6_problem(host.strip("[]"))
     if name in LOCAL_NAMES or f".{name}".endswith(LOCAL_DOMAINS):
         return "is a name of this machine or its network"
     if not _NUMBER.fullmatch(name.rpartition(".")[2]):

@@ -73,6 +73,7 @@ def test_a_refusal_says_what_was_wrong() -> None:
     assert message("shop.example") == "'shop.example' has no scheme: begin with https://"
     assert message("javascript:alert(1)") == "'javascript:' cannot be opened, only http: and https: can"
     assert message("http://2130706433/").startswith("'2130706433' is another way to write the address 127.0.0.1:")
+    assert message("https://b\u00fccher.example/").endswith("not plain ASCII: write it as a browser shows it, xn--…")
     assert message("https://u:p@shop.example/").endswith("has a user's name or password in it, which are not taken")
 
 
