@@ -67,7 +67,8 @@ class HostBrowser:
 async def host_browser() -> AsyncIterator[HostBrowser]:
     with tempfile.TemporaryDirectory() as folder:
         chromium.HOME = Path(folder)
-        chromium.CERTIFICATE = host.CERTIFICATE = Path(folder) / "proxy.pem"
+        for module in (chromium, host):
+            vars(module)["CERTIFICATE"] = chromium.HOME / "proxy.pem"
         async with async_playwright() as playwright:
             program = host.Host(playwright)
             await program.prepare()
