@@ -24,7 +24,10 @@ class Web:
 
     def answer(self, request: Request) -> Response:
         """Of a host that there is not, a 502, as a proxy says it."""
-        site = self._sites.get(request.host)
+        try:
+            site = self._sites.get(request.host)
+        except ValueError:  # an address that is none
+            return Response.plain("That is no address.\n", 400)
         if site is None:
             return Response.plain(f"There is no host {request.host[:253]}.\n", 502)
         before = site.version
@@ -39,10 +42,15 @@ class Web:
             return Response(204)
         return response
 
-    def snapshot(self) -> list[dict[str, Any]]:
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(self._sites)
+
+    def snapshot(self) -> Any:
+        """JSON."""
         return list(self._changes)
 
-    def restore(self, state: list[dict[str, Any]]) -> None:
+    def restore(self, state: Any) -> None:
         """Into sites that are as they began."""
         for change in state:
             self.answer(Request.of(change))

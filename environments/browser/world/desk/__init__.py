@@ -1,0 +1,1 @@
+"""`desk.test`: where the shop's support works."""

@@ -1,0 +1,1 @@
+"""`forum.test`: boards, threads, and who keeps order there."""

@@ -1,0 +1,1 @@
+"""`mail.test`: everybody's mailbox."""

@@ -1,0 +1,1 @@
+"""`shop.test`: goods, carts, orders and accounts."""

@@ -1,0 +1,1 @@
+"""`wiki.test`: an encyclopaedia that members edit."""

@@ -1,0 +1,37 @@
+"""All that the five sites know and have in common. It belongs to one generation of an episode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from environments.browser.world.clock import Clock
+from environments.browser.world.desk.data import DeskData
+from environments.browser.world.forum.data import ForumData
+from environments.browser.world.lore import Lore
+from environments.browser.world.mail.data import MailData
+from environments.browser.world.people import People
+from environments.browser.world.shop.data import ShopData
+from environments.browser.world.wiki.data import WikiData
+
+
+@dataclass
+class World:
+    seed: str
+    clock: Clock
+    people: People
+    lore: Lore
+    shop: ShopData
+    wiki: WikiData
+    forum: ForumData
+    mail: MailData
+    desk: DeskData
+    watched: frozenset[str] = frozenset()
+    """What a task wants to know of whether it was ever shown."""
+    seen: set[str] = field(default_factory=set)
+
+    def note_seen(self, mark: str) -> bool:
+        """Whether that is news."""
+        if mark not in self.watched or mark in self.seen:
+            return False
+        self.seen.add(mark)
+        return True
