@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environments.browser.actions.keys import ALIASES, KEYS, NAMED, as_pressed, canonical, chord_problem, split_chord
@@ -38,6 +38,7 @@ def test_a_chord_is_taken_apart_as_the_driver_does_it(text: str, keys: list[str]
     assert split_chord(text) == keys
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(sorted(KEYS)), min_size=1, max_size=6))
 def test_any_keys_together_are_a_chord(keys: list[str]) -> None:
     chord = "+".join(keys)

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # comes with mcp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environments.browser.actions import ACTION_SCHEMA, KINDS, ActionError, Viewport, action_schema, parse_action
@@ -314,6 +314,7 @@ def _actions(draw: st.DrawFn) -> dict[str, Any]:
     return {"type": kind, **{name: draw(_VALUES) for name in members}}
 
 
+@settings(deadline=None)
 @given(_actions())
 def test_the_schema_and_the_check_agree(action: dict[str, Any]) -> None:
     try:
@@ -331,6 +332,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_nothing_but_an_action_error_comes_of_any_value(kind: str, data: st.DataObject) -> None:
     members = data.draw(st.dictionaries(st.sampled_from([*KINDS[kind].members, "other"]), _JSON, max_size=5))

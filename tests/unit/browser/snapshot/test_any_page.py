@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environments.browser.guest import snapshot
@@ -83,11 +83,13 @@ def _page(roots: list[Made]) -> Page:
 PAGES = st.lists(_TREES, min_size=1, max_size=3).map(_page)
 
 
+@settings(deadline=None)
 @given(PAGES)
 def test_every_ref_is_found_and_no_other(page: Page) -> None:
     assert list(snapshot.refs(page.text)) == [element.ref for element in page.elements if element.ref]
 
 
+@settings(deadline=None)
 @given(PAGES)
 def test_every_line_is_what_was_written(page: Page) -> None:
     nodes = snapshot.parse(page.text)
@@ -98,6 +100,7 @@ def test_every_line_is_what_was_written(page: Page) -> None:
             assert json.loads(node.name or '""') == element.name
 
 
+@settings(deadline=None)
 @given(PAGES)
 def test_a_subtree_is_the_element_with_all_that_is_in_it(page: Page) -> None:
     for element in page.elements:
@@ -107,12 +110,14 @@ def test_a_subtree_is_the_element_with_all_that_is_in_it(page: Page) -> None:
             assert snapshot.parse(part)[0].depth == 0
 
 
+@settings(deadline=None)
 @given(PAGES, st.integers(1, 4))
 def test_a_depth_keeps_what_is_above_it(page: Page, levels: int) -> None:
     kept = snapshot.depth(page.text, levels)
     assert list(snapshot.refs(kept)) == [each.ref for each in page.elements if each.ref and each.level < levels]
 
 
+@settings(deadline=None)
 @given(PAGES)
 def test_all_that_can_be_acted_on_stays_interactive(page: Page) -> None:
     kept = snapshot.refs(snapshot.interactive(page.text))
@@ -120,6 +125,7 @@ def test_all_that_can_be_acted_on_stays_interactive(page: Page) -> None:
     assert wanted <= set(kept) <= set(snapshot.refs(page.text))
 
 
+@settings(deadline=None)
 @given(PAGES, st.data())
 def test_what_an_element_says_finds_it(page: Page, data: st.DataObject) -> None:
     element = data.draw(st.sampled_from(page.elements))
@@ -127,6 +133,7 @@ def test_what_an_element_says_finds_it(page: Page, data: st.DataObject) -> None:
         assert f"[ref={element.ref}]" in snapshot.find(page.text, element.name)
 
 
+@settings(deadline=None)
 @given(PAGES, PAGES)
 def test_a_difference_names_what_came_and_what_went(before: Page, after: Page) -> None:
     assert snapshot.difference(before.text, before.text) == ""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environments.browser.urls import MAX_CHARS, UrlPolicy, Use
@@ -111,6 +111,7 @@ _TRICKS = _SOME | st.builds("{}{}{}".format, st.sampled_from(["http://", "https:
 _PLAIN = re.compile(r"(?i:https?|wss?)://([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?(/[^\\?#]*)?([?#].*)?", re.S)
 
 
+@settings(deadline=None)
 @given(_TRICKS)
 def test_what_may_be_gone_to_has_one_meaning(url: str) -> None:
     asked: list[str] = []
@@ -127,6 +128,7 @@ def test_what_may_be_gone_to_has_one_meaning(url: str) -> None:
         assert not re.search(r"[\x00-\x1f\x7f]", url)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_gets_an_answer(url: str) -> None:
     for each in (url, f"https://{url}", f"https://shop.example{url}"):
@@ -137,6 +139,7 @@ def test_any_text_gets_an_answer(url: str) -> None:
 _PATHS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\")).map(str.strip)
 
 
+@settings(deadline=None)
 @given(_PATHS)
 def test_a_served_host_may_have_any_path(path: str) -> None:
     assert POLICY.check(f"https://shop.example/{path}") is None
@@ -171,6 +174,7 @@ def _spelled(draw: st.DrawFn) -> str:
     return "".join(draw(st.sampled_from(disguises))(character) for character in text)
 
 
+@settings(deadline=None)
 @given(
     _spelled(),
     st.sampled_from(["http://", "HTTPS://", "http:", "http:\\\\", "http:///", "https://shop.example@", " ws://"]),
@@ -186,6 +190,7 @@ _PRIVATE_V6 = st.sampled_from(["fe80::/10", "fc00::/7", "ff00::/8", "::/96", "::
 )
 
 
+@settings(deadline=None)
 @given(_PRIVATE_V6)
 def test_a_private_address_of_the_sixth_version_is_known_too(address: ipaddress.IPv6Address) -> None:
     for text in (str(address), address.exploded, str(address).upper()):

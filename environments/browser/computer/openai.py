@@ -1,0 +1,159 @@
+"""OpenAI's computer use: one action a call (`computer_use_preview`), or several (`computer`).
+
+    {"type": "computer_call", "call_id": "call_1", "action": {"type": "click", "button": "left", "x": 5, "y": 6}}
+    {"type": "computer_call", "call_id": "call_1", "actions": [{"type": "keypress", "keys": ["CTRL", "A"]}, ...]}
+    {"type": "computer_call_output", "call_id": "call_1", "output": {"type": "computer_screenshot", "image_url": ...}}
+
+An output is a picture and nothing else: what a picture does not show goes beside it, in a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from environments.browser.actions import ActionError
+from environments.browser.actions.kinds import MAX_SCROLL, MAX_VIA
+from environments.browser.actions.members import read_number, read_text
+from environments.browser.computer.keys import chords_of_names, modifiers, presses
+from environments.browser.computer.screen import BLANK_PNG, Screen, pictures, told
+from environments.environment import JsonObject
+from environments.protocols.hints import did_you_mean, names, quoted
+
+WAIT_S = 2.0
+"""How long `wait` is: it says no time."""
+MAX_ACTIONS = 50
+MAX_PATH = 10_000
+_BUTTONS: Mapping[str, JsonObject] = {
+    "left": {"type": "click"},
+    "right": {"type": "click", "button": "right"},
+    "wheel": {"type": "click", "button": "middle"},
+    "middle": {"type": "click", "button": "middle"},
+    "back": {"type": "back"},
+    "forward": {"type": "forward"},
+}
+
+MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "click": (("x", "y"), ("button", "keys")),
+    "double_click": (("x", "y"), ("keys",)),
+    "drag": (("path",), ("keys",)),
+    "keypress": (("keys",), ()),
+    "move": (("x", "y"), ("keys",)),
+    "screenshot": ((), ()),
+    "scroll": (("x", "y"), ("scroll_x", "scroll_y", "keys")),
+    "type": (("text",), ()),
+    "wait": ((), ()),
+}
+"""Of each action, what it needs and what it may have besides."""
+
+
+def tool(version: str, screen: Screen) -> JsonObject:
+    """The entry in a request's `tools`. Raises: ValueError for a version that there is not."""
+    if version == "computer":
+        return {"type": version}
+    if version == "computer_use_preview":
+        size = {"display_width": screen.width, "display_height": screen.height}
+        return {"type": version, **size, "environment": "browser"}
+    raise ValueError(f"there is no version {version!r} of the computer tool")
+
+
+def actions_of(call: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
+    """Ours, for a `computer_call`: to be carried out one after the other. Raises: ActionError."""
+    several = call.get("actions")
+    given = several if several is not None else [call.get("action")]
+    if not isinstance(given, list) or not 1 <= len(given) <= MAX_ACTIONS:
+        raise ActionError(f"a computer_call has an 'action', or from 1 to {MAX_ACTIONS} 'actions'")
+    return [action for each in given for action in _read(each, screen)]
+
+
+def result(
+    call: Mapping[str, Any],
+    observation: Mapping[str, Any],
+    screen: Screen,
+    last_picture: tuple[str, str] = ("image/png", BLANK_PNG),
+) -> list[JsonObject]:
+    """The items that a `computer_call` gets. An action that was refused has no picture: then it is the last one."""
+    kind, data = next(iter(pictures(observation)), last_picture)
+    output: JsonObject = {
+        "type": "computer_call_output",
+        "call_id": call.get("call_id"),
+        "output": {"type": "computer_screenshot", "image_url": f"data:{kind};base64,{data}"},
+    }
+    if checks := call.get("pending_safety_checks"):
+        output["acknowledged_safety_checks"] = checks
+    text = told(observation)
+    return [output, *([{"role": "user", "content": [{"type": "input_text", "text": text}]}] if text else [])]
+
+
+def _read(given: Any, screen: Screen) -> list[JsonObject]:
+    if not isinstance(given, dict):
+        raise ActionError(f"an action is an object with a member 'type', not {quoted(given)}")
+    kind = given.get("type")
+    if not isinstance(kind, str) or kind not in MEMBERS:
+        raise ActionError(f"there is no action {quoted(kind)}; {did_you_mean(kind, MEMBERS)}")
+    given = {name: value for name, value in given.items() if value is not None and name != "type"}
+    needed, possible = MEMBERS[kind]
+    for name in given:
+        if name not in (*needed, *possible):
+            raise ActionError(f"{kind!r} has no member {quoted(name)}; it takes {names((*needed, *possible))}")
+    for name in needed:
+        if name not in given:
+            raise ActionError(f"{kind!r} needs a member {name!r}")
+    return _READERS[kind](given, screen)
+
+
+def _at(given: Mapping[str, Any], screen: Screen) -> JsonObject:
+    x, y = screen.point("the place", given["x"], given["y"])
+    return {"x": x, "y": y}
+
+
+def _click(given: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
+    button = given.get("button", "left")
+    if not isinstance(button, str) or button not in _BUTTONS:
+        raise ActionError(f"'button' is {quoted(button)}, must be one of {names(_BUTTONS)}")
+    action = _BUTTONS[button]
+    if action["type"] != "click":
+        return [dict(action)]
+    return [{**action, **_at(given, screen), **modifiers(given.get("keys"))}]
+
+
+def _drag(given: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
+    path = given["path"]
+    if not isinstance(path, list) or not 2 <= len(path) <= MAX_PATH:
+        raise ActionError(f"'path' must be a list of at least two points {{x, y}}, at most {MAX_PATH}")
+    (x, y), *between, (to_x, to_y) = [_path_point(f"path[{number}]", each, screen) for number, each in enumerate(path)]
+    if len(between) > MAX_VIA:  # as many as there may be, at even distances
+        between = [between[number * len(between) // MAX_VIA] for number in range(MAX_VIA)]
+    via = {"via": [list(point) for point in between]} if between else {}
+    return [{"type": "drag", "x": x, "y": y, "to_x": to_x, "to_y": to_y, **via, **modifiers(given.get("keys"))}]
+
+
+def _path_point(name: str, value: Any, screen: Screen) -> tuple[int, int]:
+    if isinstance(value, dict) and set(value) == {"x", "y"}:
+        return screen.point(name, value["x"], value["y"])
+    if isinstance(value, list) and len(value) == 2:
+        return screen.point(name, *value)
+    raise ActionError(f"{name} is {quoted(value)}, must be a point {{x, y}}")
+
+
+def _scroll(given: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
+    far = [read_number(f"{name!r}", given.get(name, 0)) for name in ("scroll_x", "scroll_y")]
+    if any(abs(each) > MAX_SCROLL for each in far):
+        raise ActionError(f"'scroll_x' and 'scroll_y' must be from -{MAX_SCROLL} to {MAX_SCROLL}")
+    dx, dy = screen.distance(*far)
+    return [{"type": "scroll", "dx": dx, "dy": dy, **_at(given, screen), **modifiers(given.get("keys"))}]
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], Screen], list[JsonObject]]] = {
+    "click": _click,
+    "double_click": lambda given, screen: [
+        {"type": "click", **_at(given, screen), "count": 2, **modifiers(given.get("keys"))}
+    ],
+    "drag": _drag,
+    "keypress": lambda given, screen: presses(chords_of_names(given["keys"]), screen),
+    "move": lambda given, screen: [{"type": "move", **_at(given, screen), **modifiers(given.get("keys"))}],
+    "screenshot": lambda *_: [{"type": "read_page", "what": "screenshot"}],
+    "scroll": _scroll,
+    "type": lambda given, _: [{"type": "type", "text": read_text("'text'", given["text"])}],
+    "wait": lambda *_: [{"type": "wait", "time_s": WAIT_S}],
+}
