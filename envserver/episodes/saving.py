@@ -250,8 +250,13 @@ async def delete_old_checkpoints(services: Services) -> None:
 async def delete_checkpoint(services: Services, row: CheckpointRow) -> None:
     """First from the journal, then from the runtime: one that only the runtime has is an orphan, and found.
 
+    Carried through even when the caller is cancelled: an orphan is found by the next server's start alone.
     Episodes that were forked from it do not need it. Raises: InfraError.
     """
+    await asyncio.shield(services.spawn(_delete_checkpoint(services, row)))
+
+
+async def _delete_checkpoint(services: Services, row: CheckpointRow) -> None:
     await written(services.journal.delete_checkpoint(row.checkpoint_id, clock.wall()))
     failpoints.hit("server.checkpoint.forgotten")
     if row.runtime_id is not None:

@@ -190,6 +190,30 @@ async def test_what_cannot_be_saved_says_why_and_goes_on(
     assert not lives.runtime.stored
 
 
+async def test_a_deletion_that_was_begun_is_carried_through_whoever_gives_up(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An episode's close ends whatever runs for it, the pruning of its automatic checkpoints too."""
+    episode = await begin(lives.manager)
+    row = await episode.checkpoint(Wish())
+    services = lives.manager.services
+    delete, written, answer = services.journal.delete_checkpoint, asyncio.Event(), asyncio.Event()
+
+    async def slow(checkpoint_id: str, deleted_at: float) -> None:
+        await delete(checkpoint_id, deleted_at)
+        written.set()
+        await answer.wait()
+
+    monkeypatch.setattr(services.journal, "delete_checkpoint", slow)
+    deleting = asyncio.ensure_future(delete_checkpoint(services, row))
+    await written.wait()
+    deleting.cancel()
+    await asyncio.wait((deleting,))
+    answer.set()
+    async with asyncio.timeout(5):
+        await until(lambda: not lives.runtime.stored)
+
+
 async def test_a_checkpoint_waits_for_the_running_step_and_the_next_step_for_it(lives: Lives, gates: Gates) -> None:
     episode = await begin(lives.manager)
     episode.step(request(1, {"type": "wait", "gate": "g"}))
@@ -410,7 +434,8 @@ async def test_what_a_runtime_does_not_delete_at_once_is_deleted_later(
     row = await episode.checkpoint(Wish())
     lives.runtime.fail_deletes = [RuntimeUnavailableError("the launcher was killed")] * 2
     await delete_checkpoint(lives.manager.services, row)
-    await until(lambda: not lives.runtime.stored)
+    async with asyncio.timeout(5):
+        await until(lambda: not lives.runtime.stored)
 
 
 async def test_a_checkpoint_that_was_cut_short_leaves_the_turn_to_whoever_has_it(
