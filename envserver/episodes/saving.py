@@ -134,8 +134,7 @@ class Saver:
             failpoints.hit("server.checkpoint.stored")
             await self._ledger.saved(row)
         except InfraError:
-            if stored is not None:
-                await self._services.forget_checkpoint(stored.checkpoint_id)
+            await self._services.take_back(row)
             raise
         failpoints.hit("server.checkpoint.written")
         self._services.metrics.checkpoints.labels(kind.value).observe(row.pause_ms / 1000)

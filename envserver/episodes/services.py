@@ -13,15 +13,17 @@ from envserver.access.audit import AuditLog
 from envserver.access.tenants import Tenants
 from envserver.config import ServerConfig
 from envserver.episodes.admission import Admission
+from envserver.episodes.durable import written
 from envserver.episodes.idempotency import IdempotencyStore
 from envserver.episodes.journal.journal import Journal
+from envserver.episodes.journal.rows import CheckpointRow
 from envserver.episodes.journal.settings import JournalSettings
 from envserver.episodes.pool import WarmPool
 from envserver.grading.base import Grader
 from envserver.logs import get_logger
 from envserver.metrics import Metrics
 from envserver.runtimes.base import Runtime, Sandbox, SandboxError
-from envserver_sdk.errors import Problem
+from envserver_sdk.errors import InfraError, Problem
 
 T = TypeVar("T")
 
@@ -127,6 +129,20 @@ class Services:
         What fails is tried again in the background; after that it is an orphan, which the next server's start removes.
         """
         await self._insist(partial(self._forget_once, runtime_id))
+
+    async def take_back(self, row: CheckpointRow) -> None:
+        """A checkpoint that the journal may have or not, since its disk failed: nobody was told, and another is taken.
+
+        First the row, then what the runtime has: a server that finds the row can begin from it.
+        """
+        await self._insist(partial(self._take_back_once, row))
+
+    async def _take_back_once(self, row: CheckpointRow) -> bool:
+        try:
+            await written(self.journal.forget_checkpoint(row.checkpoint_id))
+        except InfraError:
+            return False
+        return row.runtime_id is None or await self._forget_once(row.runtime_id)
 
     async def _insist(self, once: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         """Waits for the first attempt. More follow until one works, whether or not anybody waited to the end."""

@@ -129,6 +129,10 @@ class Journal:
         """Durable. Raises: JournalConflictError."""
         await self._write(lambda writes: writes.add_checkpoint(row), durable=True)
 
+    async def forget_checkpoint(self, checkpoint_id: str) -> None:
+        """Take back one that nobody was told of, since it may not be on the disk; unknown ones are no error."""
+        await self._write(lambda writes: writes.forget_checkpoint(checkpoint_id))
+
     async def delete_checkpoint(self, checkpoint_id: str, deleted_at: float) -> None:
         """Durable. The first deletion's time stays. Raises: JournalMissingError."""
         await self._write(lambda writes: writes.delete_checkpoint(checkpoint_id, deleted_at), durable=True)

@@ -95,6 +95,9 @@ class Writes:
     def add_checkpoint(self, row: CheckpointRow) -> None:
         self._insert(CHECKPOINTS, row)
 
+    def forget_checkpoint(self, checkpoint_id: str) -> None:
+        self.connection.execute("DELETE FROM checkpoints WHERE checkpoint_id = ?", (checkpoint_id,))
+
     def delete_checkpoint(self, checkpoint_id: str, deleted_at: float) -> None:
         updated = self.connection.execute(
             "UPDATE checkpoints SET deleted_at = coalesce(deleted_at, ?) WHERE checkpoint_id = ?",

@@ -13,6 +13,7 @@ import pytest
 
 from envserver.episodes import services as services_module
 from envserver.episodes.episode import Episode
+from envserver.episodes.journal.errors import JournalUnavailableError
 from envserver.episodes.journal.rows import CheckpointRow
 from envserver.episodes.saved import Saved
 from envserver.episodes.saving import Wish, delete_checkpoint, delete_old_checkpoints
@@ -188,6 +189,40 @@ async def test_what_cannot_be_saved_says_why_and_goes_on(
         assert "descriptor 5" in str(caught.value)
     assert (await step(episode, GET)).outcome == "ok"
     assert not lives.runtime.stored
+
+
+@pytest.mark.parametrize("kind", [CheckpointKind.PROCESS, CheckpointKind.REPLAY])
+async def test_a_checkpoint_that_may_not_be_on_the_disk_is_taken_back(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch, kind: CheckpointKind
+) -> None:
+    """A row is committed before it is synced; who was told that it failed asks again, and gets the only one."""
+    episode = await begin(lives.manager)
+    journal = lives.manager.services.journal
+    add, forget, failures = journal.add_checkpoint, journal.forget_checkpoint, 2
+
+    async def unsynced(row: CheckpointRow) -> None:
+        await add(row)
+        raise JournalUnavailableError("no space left")
+
+    async def full(checkpoint_id: str) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise JournalUnavailableError("no space left")
+        await forget(checkpoint_id)
+
+    monkeypatch.setattr(services_module, "DESTROY_BACKOFF_S", (0.01,))
+    monkeypatch.setattr(journal, "add_checkpoint", unsynced)
+    monkeypatch.setattr(journal, "forget_checkpoint", full)
+    with pytest.raises(InfraError):
+        await episode.checkpoint(Wish(kind, call_key="k"))
+    monkeypatch.setattr(journal, "add_checkpoint", add)
+    row = await episode.checkpoint(Wish(kind, call_key="k"))
+    async with asyncio.timeout(5):
+        while [found.checkpoint_id for found in await journal.checkpoints()] != [row.checkpoint_id]:
+            await asyncio.sleep(0.01)
+        await until(lambda: set(lives.runtime.stored) == {row.runtime_id} - {None})
+    assert (await step(episode, GET)).outcome == "ok"
 
 
 async def test_a_deletion_that_was_begun_is_carried_through_whoever_gives_up(

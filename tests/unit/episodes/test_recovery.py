@@ -21,6 +21,7 @@ from envserver.episodes.saving import Wish
 from envserver.runtimes.base import CheckpointKind, RuntimeUnavailableError, SandboxState
 from envserver_sdk.errors import EpisodeClosed, EpisodeLost, NotFound, ShuttingDown, StaleGeneration
 from envserver_sdk.models import AutoCheckpoints, EpisodeState, ForkCheckpoint, Recovery, StepResult
+from envserver_sdk.models import CheckpointKind as SavedKind
 from tests.unit.episodes.helpers import begin, request, step, until
 from tests.unit.episodes.lives import Lives
 from tests.unit.scripted import Gates
@@ -125,7 +126,7 @@ async def test_a_fork_of_what_a_killed_server_had_not_acknowledged_outlives_the_
     await step(episode, SET)
     assert sandbox.guest.settled == 0, "a server says so with its next call: this one is killed before that"
     await lives.reboot()
-    row = await lives.episode(episode.episode_id).checkpoint(Wish(CheckpointKind.PROCESS))
+    row = await lives.episode(episode.episode_id).checkpoint(Wish(SavedKind.PROCESS))
     body = json.loads(await lives.forks.fork(Saved.of(row), ForkCheckpoint(), "default"))
     await lives.reboot()
     forked = lives.episode(body["episodes"][0]["episode_id"])
@@ -138,7 +139,7 @@ async def test_a_guest_is_told_by_the_next_server_what_the_last_one_had_written_
     await step(episode, SET)
     assert sandbox.guest.settled == 0
     await lives.reboot()
-    await lives.episode(episode.episode_id).checkpoint(Wish(CheckpointKind.PROCESS))
+    await lives.episode(episode.episode_id).checkpoint(Wish(SavedKind.PROCESS))
     assert sandbox.guest.settled == 1, "it keeps no result that is in the journal"
 
 

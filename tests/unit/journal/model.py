@@ -77,6 +77,9 @@ class Model:
         _new(row.checkpoint_id not in self.checkpoints_by_id)
         self.checkpoints_by_id[row.checkpoint_id] = row
 
+    def forget_checkpoint(self, checkpoint_id: str) -> None:
+        self.checkpoints_by_id.pop(checkpoint_id, None)
+
     def delete_checkpoint(self, checkpoint_id: str, deleted_at: float) -> None:
         row = _there(checkpoint_id, self.checkpoints_by_id)
         if row.deleted_at is None:

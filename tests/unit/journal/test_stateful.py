@@ -113,6 +113,7 @@ writes = st.one_of(
         episodes,
         data,
     ),
+    st.builds(lambda name: Write("forget_checkpoint", (name,)), st.sampled_from(NAMES)),
     st.builds(lambda name, at: Write("delete_checkpoint", (name, at)), st.sampled_from(NAMES), times),
     st.builds(
         lambda name, started, at: Write("save_group", (name,), {"started": started, "closed_at": at}),
