@@ -34,16 +34,9 @@ def presses(chords: Sequence[str], screen: Screen, count: int = 1) -> list[JsonO
     """The actions that pressing these chords one after another comes to, so many times."""
     if screen.dialog and chords and (answer := ANSWERS.get(chords[0])) is not None:
         return [{"type": "dialog", "accept": answer}]
-    actions: list[JsonObject] = []
-    for _ in range(count if len(chords) > 1 else 1):
-        actions += [_press(chord, count if len(chords) == 1 else 1) for chord in chords]
-    return actions
-
-
-def _press(chord: str, count: int) -> JsonObject:
-    if count == 1 and chord in SHORTCUTS:
-        return dict(SHORTCUTS[chord])
-    return {"type": "press", "key": chord} | ({"count": count} if count > 1 else {})
+    if len(chords) == 1 and count > 1 and chords[0] not in SHORTCUTS:
+        return [{"type": "press", "key": chords[0], "count": count}]
+    return [dict(SHORTCUTS.get(chord, {"type": "press", "key": chord})) for _ in range(count) for chord in chords]
 
 
 def chords_of_text(text: Any) -> list[str]:

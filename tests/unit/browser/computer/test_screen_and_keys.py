@@ -28,7 +28,7 @@ class TestScreen:
         [
             (None, (0, 0)), ("x", (0, 0)), ({"x": 1}, (0, 0)), ({"x": "1", "y": 2}, (0, 0)),
             ({"x": True, "y": 2}, (0, 0)), ({"x": float("nan"), "y": 2}, (0, 0)), ({"x": float("inf"), "y": 2}, (0, 0)),
-            ({"x": -5, "y": 9999}, (0, 719)),
+            ({"x": -5, "y": 9999}, (0, 719)), ({"x": 9999, "y": -5}, (1279, 0)),
         ],
     )  # fmt: skip
     def test_a_pointer_that_cannot_be_there_is_not_believed(self, cursor: Any, at: tuple[float, float]) -> None:
@@ -76,6 +76,7 @@ class TestKeys:
 
     def test_repeated_sequences_are_repeated_as_a_whole(self) -> None:
         assert [each["key"] for each in presses(["Tab", "Enter"], SCREEN, 2)] == ["Tab", "Enter", "Tab", "Enter"]
+        assert presses(["Alt+ArrowLeft"], SCREEN, 2) == [{"type": "back"}, {"type": "back"}]
         assert presses(["Tab"], SCREEN, 3) == [{"type": "press", "key": "Tab", "count": 3}]
 
     def test_a_browsers_own_keys_are_its_actions(self) -> None:
