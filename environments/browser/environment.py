@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from environments.browser import seen
-from environments.browser.actions import KINDS, ActionError, action_schema, parse_action
+from environments.browser.actions import KINDS, ActionError, Viewport, action_schema, parse_action
 from environments.browser.driver import Driver, Seen
 from environments.browser.options import Options, parse_options
 from environments.browser.play import Play
@@ -115,12 +115,13 @@ class BrowserEnvironment(Environment):
 
     async def step(self, action: Any, context: StepContext) -> Transition:
         try:
-            request = parse_action(action, self._options.viewport, self._options.actions or KINDS)
+            viewport = Viewport(self._options.width, self._options.height)
+            request = parse_action(action, viewport, self._options.actions or KINDS)
         except ActionError as error:
             return Transition({"error": str(error)}, outcome=Outcome.FORMAT_ERROR)
         if request["type"] in ("answer", "infeasible"):
             self._infeasible = request["type"] == "infeasible"
-            self._answer = request["reason"] if self._infeasible else request["text"]
+            self._answer = request["reason"] if self._infeasible else request.get("text", "")
             return Transition({}, submitted=True)
         if "url" in request and request["type"] != "wait":
             refusal = self._policy.check(request["url"])

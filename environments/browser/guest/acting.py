@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from playwright.async_api import Error, Locator, Page
@@ -37,7 +38,21 @@ class Acts:
         act = getattr(self, f"_{request['type']}", None)
         if act is None:
             raise ActError(f"the browser does not know the action {request['type']!r}")
-        return await act(request) or {}
+        async with self._held(request.get("modifiers", ())):
+            return await act(request) or {}
+
+    @asynccontextmanager
+    async def _held(self, keys: Iterable[str]) -> AsyncIterator[None]:
+        """Keys are down meanwhile, and up again whatever happens."""
+        keyboard, down = self._page.keyboard, []
+        try:
+            for key in keys:
+                await keyboard.down(key)
+                down.append(key)
+            yield
+        finally:
+            for key in reversed(down):
+                await keyboard.up(key)
 
     @property
     def _tab(self) -> Tab:
@@ -80,18 +95,11 @@ class Acts:
 
     async def _click(self, request: Request) -> None:
         button, count = request.get("button", "left"), request.get("count", 1)
-        modifiers = request.get("modifiers", [])
         if "ref" in request:
             element = await self._element(request["ref"])
-            await element.click(button=button, click_count=count, modifiers=modifiers, timeout=self.timeout_ms)
-            return
-        for key in modifiers:
-            await self._page.keyboard.down(key)
-        try:
+            await element.click(button=button, click_count=count, timeout=self.timeout_ms)
+        else:
             await self._page.mouse.click(request["x"], request["y"], button=button, click_count=count)
-        finally:
-            for key in reversed(modifiers):
-                await self._page.keyboard.up(key)
 
     async def _hover(self, request: Request) -> None:
         if "ref" in request:
@@ -143,18 +151,15 @@ class Acts:
         await (await self._element(request["ref"])).fill(request["text"], timeout=self.timeout_ms)
 
     async def _press(self, request: Request) -> None:
-        if "ref" in request:
-            await (await self._element(request["ref"])).press(request["key"], timeout=self.timeout_ms)
-        else:
-            await self._page.keyboard.press(request["key"])
+        for _ in range(request.get("count", 1)):
+            if "ref" in request:
+                await (await self._element(request["ref"])).press(request["key"], timeout=self.timeout_ms)
+            else:
+                await self._page.keyboard.press(request["key"])
 
     async def _key_hold(self, request: Request) -> None:
-        keyboard = self._page.keyboard
-        await keyboard.down(request["key"])
-        try:
+        async with self._held(request["keys"]):
             await asyncio.sleep(min(request["time_s"], self.timeout_ms / 1000))
-        finally:
-            await keyboard.up(request["key"])
 
     async def _select(self, request: Request) -> None:
         element = await self._element(request["ref"])
