@@ -12,8 +12,6 @@ from environments.environment import JsonObject
 from environments.protocols.hints import did_you_mean, names, quoted
 from environments.protocols.schema import kind_of
 
-OPTION = "actions"
-
 
 def action_schema(kinds: Collection[str] | None = None) -> JsonObject:
     """JSON Schema of every action of these kinds, all when left out; coordinates have no upper limit there.
@@ -21,16 +19,6 @@ def action_schema(kinds: Collection[str] | None = None) -> JsonObject:
     Raises: KeyError for a kind that there is not.
     """
     return {"oneOf": [_schema(name, KINDS[name]) for name in _in_order(kinds)]}
-
-
-def parse_kinds(value: Any) -> tuple[str, ...]:
-    """The kinds that an episode's option leaves in, in the table's order. Raises: ValueError, fit for the caller."""
-    if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"{OPTION} is {quoted(value)}: a list of names of actions, at least one")
-    for name in value:
-        if name not in KINDS:
-            raise ValueError(f"{OPTION}: there is no action {quoted(name)}; {did_you_mean(name, KINDS)}")
-    return tuple(_in_order(value))
 
 
 def parse_action(action: Any, viewport: Viewport, kinds: Collection[str] | None = None) -> JsonObject:

@@ -132,7 +132,7 @@ def depth(text: str, levels: int) -> str:
         if node.depth < levels or (node.depth == levels and not node.role):  # an address belongs to its link
             left_out = sum(1 for _ in _hidden(nodes, number)) if node.depth == levels - 1 else 0
             line = f"{'  ' * node.depth}- {node.line}"
-            kept.append(f"{line} ({left_out} lines inside)" if left_out else line)
+            kept.append(f"{line} ({_lines(left_out)} inside)" if left_out else line)
     return "\n".join(kept)
 
 
@@ -313,7 +313,7 @@ def difference(before: str, after: str) -> str:
             lines += _changes(old, new, node)
     lines += _changes(old, new, None)
     lines += [
-        f"- {node.label}{f' and {node.end - number - 1} lines inside' * (node.end > number + 1)}"
+        f"- {node.label}{f' and {_lines(node.end - number - 1)} inside' * (node.end > number + 1)}"
         for number, node in enumerate(old.nodes)
         if node.ref and node.ref not in new.own and (not old.parent[node.ref] or old.parent[node.ref] in new.own)
     ]
@@ -360,6 +360,10 @@ def _changes(old: _Page, new: _Page, node: Node | None) -> Iterator[str]:
     stayed = [each for each in new.children[ref] if each in there]
     if stayed != [each for each in old.children[ref] if each in here]:
         yield f"> {new.label(ref) or 'the page'} has another order: {_short(' '.join(new.children[ref]))}"
+
+
+def _lines(count: int) -> str:
+    return f"{count} line{'s' * (count != 1)}"
 
 
 def _short(text: str, max_chars: int = MAX_SHOWN) -> str:

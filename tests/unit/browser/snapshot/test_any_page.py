@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from environments.browser.guest import snapshot
 
 _PARTS = ["a", "Save", '"', "'", "''", "\\", "[ref=e1]", " [ref=e2] ", "\n- button [ref=e3]", ": ", "#", "{", "\u2028"]
-_SAID = st.lists(st.sampled_from(_PARTS), max_size=4).map("".join)
+_SAID = st.lists(st.sampled_from(_PARTS), max_size=3).map("".join)
 _ROLES = st.sampled_from(["button", "link", "generic", "row", "listitem", "list", "textbox", "text", "option"])
 
 
@@ -62,7 +62,7 @@ _TREES = st.recursive(
     lambda inner: st.builds(
         Made, _ROLES, _SAID, st.just(""), st.booleans(), st.booleans(), st.just(""), st.lists(inner, max_size=4)
     ),
-    max_leaves=12,
+    max_leaves=8,
 )
 
 
@@ -80,16 +80,19 @@ def _page(roots: list[Made]) -> Page:
     return Page("\n".join(line for root in roots for line in root.lines()), elements)
 
 
+FEW = settings(deadline=None, max_examples=50)
+"""A page takes long to make up."""
+
 PAGES = st.lists(_TREES, min_size=1, max_size=3).map(_page)
 
 
-@settings(deadline=None)
+@FEW
 @given(PAGES)
 def test_every_ref_is_found_and_no_other(page: Page) -> None:
     assert list(snapshot.refs(page.text)) == [element.ref for element in page.elements if element.ref]
 
 
-@settings(deadline=None)
+@FEW
 @given(PAGES)
 def test_every_line_is_what_was_written(page: Page) -> None:
     nodes = snapshot.parse(page.text)
@@ -100,7 +103,7 @@ def test_every_line_is_what_was_written(page: Page) -> None:
             assert json.loads(node.name or '""') == element.name
 
 
-@settings(deadline=None)
+@FEW
 @given(PAGES)
 def test_a_subtree_is_the_element_with_all_that_is_in_it(page: Page) -> None:
     for element in page.elements:
@@ -110,14 +113,14 @@ def test_a_subtree_is_the_element_with_all_that_is_in_it(page: Page) -> None:
             assert snapshot.parse(part)[0].depth == 0
 
 
-@settings(deadline=None)
+@FEW
 @given(PAGES, st.integers(1, 4))
 def test_a_depth_keeps_what_is_above_it(page: Page, levels: int) -> None:
     kept = snapshot.depth(page.text, levels)
     assert list(snapshot.refs(kept)) == [each.ref for each in page.elements if each.ref and each.level < levels]
 
 
-@settings(deadline=None)
+@FEW
 @given(PAGES)
 def test_all_that_can_be_acted_on_stays_interactive(page: Page) -> None:
     kept = snapshot.refs(snapshot.interactive(page.text))
@@ -125,7 +128,7 @@ def test_all_that_can_be_acted_on_stays_interactive(page: Page) -> None:
     assert wanted <= set(kept) <= set(snapshot.refs(page.text))
 
 
-@settings(deadline=None)
+@FEW
 @given(PAGES, st.data())
 def test_what_an_element_says_finds_it(page: Page, data: st.DataObject) -> None:
     element = data.draw(st.sampled_from(page.elements))
@@ -133,7 +136,7 @@ def test_what_an_element_says_finds_it(page: Page, data: st.DataObject) -> None:
         assert f"[ref={element.ref}]" in snapshot.find(page.text, element.name)
 
 
-@settings(deadline=None)
+@FEW
 @given(PAGES, PAGES)
 def test_a_difference_names_what_came_and_what_went(before: Page, after: Page) -> None:
     assert snapshot.difference(before.text, before.text) == ""
