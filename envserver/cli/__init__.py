@@ -26,6 +26,7 @@ from envserver.cli import (
     tasks,
     top,
     trajectories,
+    view,
 )
 from envserver.cli.output import clean
 from envserver.cli.problems import explain
@@ -39,6 +40,7 @@ app.add_typer(play.app)
 app.add_typer(probe.app)
 app.add_typer(top.app)
 app.add_typer(trajectories.replaying)
+app.add_typer(view.app)
 # Groups of commands under a name.
 app.add_typer(episodes.app, name="episodes")
 app.add_typer(checkpoints.app, name="checkpoints")

@@ -33,19 +33,29 @@ def connect(url: str, api_key: str | None) -> Iterator[Client]:
 
 def fetch(url: str, api_key: str | None, path: str, query: dict[str, Any] | None = None) -> bytes:
     """The body of `GET path`. Raises: Problem, ConnectionFailed, CommandError."""
+    with stream(url, api_key, path, query) as pieces:
+        return b"".join(pieces)
+
+
+@contextmanager
+def stream(url: str, api_key: str | None, path: str, query: dict[str, Any] | None = None) -> Iterator[Iterator[bytes]]:
+    """The same as it comes. Raises: as `fetch`; ConnectionFailed also where it is read, when it breaks off."""
     import httpx
 
     from envserver_sdk.errors import ConnectionFailed, problem_from_document
 
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    address = url.rstrip("/") + path
     try:
-        response = httpx.get(url.rstrip("/") + path, params=query, headers=headers, timeout=CALL_S, trust_env=False)
+        with httpx.stream("GET", address, params=query, headers=headers, timeout=CALL_S, trust_env=False) as response:
+            if response.is_success:
+                yield response.iter_bytes()
+                return
+            response.read()
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise CommandError(f"url is {url!r}: {error}", Exit.USAGE) from None
     except httpx.TransportError as error:
         raise ConnectionFailed(f"{url}: {error}") from error
-    if response.is_success:
-        return response.content
     try:
         document = response.json()
     except ValueError:
