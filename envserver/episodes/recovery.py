@@ -301,11 +301,13 @@ class Recoverer:
             taken = [row for row in await self._journal.checkpoints() if row.call_key == call_key]
             return given(Reply(checkpoint_info(taken[0]).model_dump_json().encode(), 201)) if taken else None
         made = [each for each in episodes if each.plan.call_key == call_key]
-        if not made or len(made) < sum(row.call_key == call_key for row in rows):
+        # Of the world that the call began: another one may have taken its place since, or be about to.
+        began = [(await self._journal.generations(each.episode_id))[0].started for each in made]
+        bodies = [started for started in began if started is not None]
+        if not made or len(bodies) < sum(row.call_key == call_key for row in rows):
             for each in made:
                 await each.close("interrupted")
             return None
-        bodies = [self._started[each.episode_id] for each in made]
         return given(Reply(bodies[0] if op == "create" else encode_all(bodies), 201))
 
     def _answer_replaced(self, call_key: str, episodes: Sequence[Episode]) -> Awaitable[Reply] | None:

@@ -20,7 +20,14 @@ from envserver.episodes.saved import Saved
 from envserver.episodes.saving import Wish
 from envserver.runtimes.base import CheckpointKind, RuntimeUnavailableError, SandboxState
 from envserver_sdk.errors import EpisodeClosed, EpisodeLost, NotFound, ShuttingDown, StaleGeneration
-from envserver_sdk.models import AutoCheckpoints, EpisodeState, ForkCheckpoint, Recovery, StepResult
+from envserver_sdk.models import (
+    AutoCheckpoints,
+    CreateEpisode,
+    EpisodeState,
+    ForkCheckpoint,
+    Recovery,
+    StepResult,
+)
 from envserver_sdk.models import CheckpointKind as SavedKind
 from tests.unit.episodes.helpers import begin, request, step, until
 from tests.unit.episodes.lives import Lives
@@ -301,6 +308,33 @@ async def test_keys_are_known_to_the_next_server_whatever_the_wall_clock_says(
     monkeypatch.setattr(clock, "wall", lambda: now + 24 * 3600)
     await lives.reboot()
     assert await lives.manager.services.once("default").run(name, b"body", make) == Reply(b"made")
+    assert len(made) == 1
+
+
+async def test_a_create_that_was_not_answered_is_answered_though_another_world_is_about_to_begin(
+    lives: Lives, gates: Gates
+) -> None:
+    """What it made is what it is told of: the first world, whatever has become of that since."""
+    name, made = Name("default", "create", "key"), list[bytes]()
+
+    async def make(key: str | None) -> Reply:
+        made.append(await lives.manager.create(CreateEpisode(environment="scripted", task="a"), call_key=key))
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    once = lives.manager.services.once("default")
+    creating = asyncio.ensure_future(once.run(name, b"body", make, makes=True))
+    await until(lambda: bool(made))
+    episode_id = json.loads(made[0])["episode_id"]
+    resetting = asyncio.ensure_future(lives.manager.reset(episode_id, None, {"gate": "g"}))
+    await gates.reached("g")
+    await lives.reboot()
+    creating.cancel()
+    resetting.cancel()
+    gates.open("g")
+    reply = await lives.manager.services.once("default").run(name, b"body", make)
+    assert json.loads(reply.body)["episode_id"] == episode_id
+    assert json.loads(reply.body)["generation"] == 1
     assert len(made) == 1
 
 
