@@ -8,6 +8,7 @@ some tasks end by themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from environments.browser import seen
@@ -40,6 +41,7 @@ LIMITS = Limits(memory_bytes=2 * GIB, cpus=2.0, pids=512, disk_bytes=512 * MIB, 
 ESCAPES = frozenset({"scheme_refused", "address_refused"})
 """Addresses that nobody asks for by mistake: an episode in which the policy did is worth nothing."""
 MAX_NOTES = 100
+LOOK: JsonObject = {"type": "wait", "time_s": 0}
 
 
 class BrowserEnvironment(Environment):
@@ -100,7 +102,9 @@ class BrowserEnvironment(Environment):
             raise SandboxError(f"the browser did not begin: {said.failed or said.reply.result.stderr.text[-500:]}")
         observation = seen.observation(said.done)
         told, _ = self._traffic.take()
-        return {"prompt": self._play.prompt, **observation}, told
+        goal = self._play.goal
+        prompt = self._play.prompt if goal is None else f"{self._play.prompt}\n\n{goal}"
+        return {"prompt": prompt, **({} if goal is None else {"goal": goal}), **observation}, told
 
     def _settle_in(self, sandbox: Sandbox, task: Task, seed: int, options: JsonObject) -> None:
         """Raises: ValueError for options that there are not."""
@@ -108,8 +112,7 @@ class BrowserEnvironment(Environment):
         self._options = parse_options(options, tuple(KINDS))
         if refused := egress.current().refused(self._options.hosts):
             raise ValueError(f"this server reaches none of {refused}: ENVSERVER_EGRESS_HOSTS must list them")
-        obstacles = {**task.public.get("obstacles", {}), **self._options.obstacles}
-        self._play = make_play(task, seed, obstacles)
+        self._play = make_play(task, seed, self._options.obstacles)
         self._policy = UrlPolicy(self._play.web.serves, frozenset(self._options.hosts))
         self._traffic = Traffic(self._play.web, self._policy, egress.current())
 
@@ -126,17 +129,22 @@ class BrowserEnvironment(Environment):
         if "url" in request and request["type"] != "wait":
             refusal = self._policy.check(request["url"])
             if refusal is not None:
-                return self._refuse(refusal, request["url"])
+                return await self._refuse(refusal, request["url"], context)
         return await self._act(request, context)
 
-    def _refuse(self, refusal: Refusal, evidence: str) -> Transition:
-        """An action that never reached the browser."""
+    async def _refuse(self, refusal: Refusal, evidence: str, context: StepContext) -> Transition:
+        """An address that the browser never hears of; what is seen is the page as it stands."""
         escape = refusal.detector in ESCAPES
         note = {"detector": refusal.detector, "evidence": evidence[:500]}
         self._note([note])
         self._escaped |= escape
-        outcome = Outcome.ESCAPE_ATTEMPT if escape else Outcome.OK
-        return Transition({"error": refusal.message}, outcome=outcome, info={"detectors": [note]})
+        seen_then = await self._act(LOOK, context)
+        return replace(
+            seen_then,
+            observation={**seen_then.observation, "error": refusal.message},
+            outcome=Outcome.ESCAPE_ATTEMPT if escape and seen_then.outcome is Outcome.OK else seen_then.outcome,
+            info={**seen_then.info, "detectors": [note, *seen_then.info.get("detectors", ())]},
+        )
 
     def _note(self, notes: Sequence[JsonObject]) -> None:
         self._notes = [*self._notes, *notes][:MAX_NOTES]

@@ -32,6 +32,11 @@ class Play(ABC):
     web: Web
 
     @property
+    def goal(self) -> str | None:
+        """What the first page itself says is to be done, where the prompt cannot know it; read once it has loaded."""
+        return None
+
+    @property
     def finished(self) -> bool:
         """The task itself has come to an end, without any answer: the episode is graded."""
         return False

@@ -26,11 +26,13 @@ OBSERVATION_SCHEMA: JsonObject = {
     "type": "object",
     "properties": {
         "prompt": {**_TEXT, "description": "What is to be done; in the first observation"},
+        "goal": {**_TEXT, "description": "What the first page says is to be done; in the first observation"},
         "url": _TEXT,
         "title": _TEXT,
         "tab": {**_WHOLE, "description": "The number of the tab that actions act on"},
         "tabs": {"type": "array", "items": {"type": "object"}, "description": "Each with tab, url and title"},
         "focus": {"type": ["object", "null"], "description": "What has the keyboard: tag and name"},
+        "cursor": {"type": "object", "description": "x and y of the pointer, once coordinates have moved it"},
         "scroll": {"type": "object", "description": "x, y, and the document's width and height, in CSS pixels"},
         "text": {**_TEXT, "description": "The page as an outline with refs"},
         "changes": {**_TEXT, "description": "In place of the text: what is not as it was"},
@@ -82,7 +84,9 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         ("tabs", "dialogs", "downloads", "console_errors", "notices"), lambda v: isinstance(v, list) and _is_small(v)
     ),
-    **dict.fromkeys(("focus", "scroll", "dialog"), lambda v: (v is None or isinstance(v, dict)) and _is_small(v)),
+    **dict.fromkeys(
+        ("focus", "scroll", "cursor", "dialog"), lambda v: (v is None or isinstance(v, dict)) and _is_small(v)
+    ),
     "loading": lambda value: isinstance(value, bool),
     "images": _are_images,
 }

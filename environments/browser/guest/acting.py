@@ -31,6 +31,8 @@ class Acts:
         self._tabs = tabs
         self._new_page = new_page
         self.timeout_ms = 5000.0
+        self.cursor: tuple[float, float] | None = None
+        """Where the pointer is, as far as coordinates have said it."""
 
     async def carry_out(self, request: Request, timeout_s: float) -> dict[str, Any]:
         """What the action itself gives to see. Raises: ActError, playwright.async_api.Error."""
@@ -39,7 +41,11 @@ class Acts:
         if act is None:
             raise ActError(f"the browser does not know the action {request['type']!r}")
         async with self._held(request.get("modifiers", ())):
-            return await act(request) or {}
+            shown = await act(request) or {}
+        for x, y in (("x", "y"), ("to_x", "to_y")):
+            if x in request:
+                self.cursor = request[x], request[y]
+        return shown
 
     @asynccontextmanager
     async def _held(self, keys: Iterable[str]) -> AsyncIterator[None]:

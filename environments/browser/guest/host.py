@@ -146,6 +146,8 @@ class Host:
         answer: dict[str, Any] = {**seen, **shown, **self.tabs.take_events()}
         if pictures:
             answer["images"] = pictures
+        if self._acts.cursor is not None:
+            answer["cursor"] = dict(zip("xy", self._acts.cursor, strict=True))
         if error is not None:
             answer["error"] = error
         if self.tabs.dialog is not None:

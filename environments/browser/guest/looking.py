@@ -100,8 +100,8 @@ class Looks:
             text = snapshot.interactive(text)
         return self._cut("text", text)
 
-    def _cut(self, name: str, text: str) -> dict[str, Any]:
-        kept, note = snapshot.cut(text, self._options["max_chars"])
+    def _cut(self, name: str, text: str, offset: int = 0) -> dict[str, Any]:
+        kept, note = snapshot.cut(text, self._options["max_chars"], offset)
         return {name: kept, "cut": note} if note else {name: kept}
 
     async def look(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Looks:
                 text = snapshot.interactive(text)
         if offset and offset >= len(text):
             raise ActError(f"there is nothing from character {offset} on: there are {len(text)}")
-        return self._cut("read", text[offset:])
+        return self._cut("read", text, offset)
 
     async def picture(self, clip: dict[str, float] | None = None) -> dict[str, str]:
         """Of what is in view, or of a part of it in twice its size."""

@@ -17,7 +17,7 @@ GOOD: dict[str, Any] = {
 
 def test_what_an_observation_holds_passes_as_it_is() -> None:
     assert seen.observation({"observation": GOOD}) == GOOD
-    assert set(seen._KINDS) == set(seen.OBSERVATION_SCHEMA["properties"]) - {"prompt"}
+    assert set(seen._KINDS) == set(seen.OBSERVATION_SCHEMA["properties"]) - {"prompt", "goal"}
 
 
 @pytest.mark.parametrize(

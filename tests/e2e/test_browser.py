@@ -1,0 +1,140 @@
+"""The browser environment on a real node: a real Chromium, sites in the server, and ends that nobody can forge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from envserver_sdk import Client, Episode
+from envserver_sdk.models import CheckpointKind, Outcome, StepResult
+from tests.conftest import Node
+from tests.e2e.conftest import ServerProcess
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+
+KILL = """
+import os, sys
+from pathlib import Path
+for process in Path("/proc").glob("[0-9]*"):
+    try:
+        if sys.argv[1] in (process / "cmdline").read_bytes().decode("latin-1").split("\\0")[0]:
+            os.kill(int(process.name), 9)
+    except OSError:
+        pass
+"""
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[Client]:
+    with Client(server.url) as made:
+        yield made
+
+
+def ref(text: str, pattern: str) -> str:
+    """Of the one element whose line has this."""
+    found = re.search(rf"^.*{pattern}.*\[ref=(\w+)\]", text, re.MULTILINE)
+    assert found, f"{pattern} is not in:\n{text}"
+    return found[1]
+
+
+def step(episode: Episode, kind: str, **members: Any) -> StepResult:
+    return episode.step({"type": kind, **members})
+
+
+def kill_browsers(node: Node) -> None:
+    node.docker("exec", node.container, "python3", "-c", KILL, "chromium")
+
+
+def test_a_page_of_miniwob_ends_with_its_own_reward(client: Client) -> None:
+    with client.create("browser", task_set="miniwob", task="click-test", seed=1) as episode:
+        assert episode.observation["goal"] == "Click the button."
+        assert "Click Me!" in episode.observation["text"]
+        assert episode.observation["url"].startswith("http://miniwob.test/")
+        result = step(episode, "click", ref=ref(episode.observation["text"], 'button "Click Me!"'))
+        assert (result.reward, result.terminated, result.outcome) == (1.0, True, Outcome.OK)
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:core.endEpisode(1)", "file:///etc/passwd", "http://127.0.0.1:1/", "chrome://version"]
+)
+def test_no_address_pays(client: Client, url: str) -> None:
+    with client.create("browser", task_set="miniwob", task="click-test", seed=1) as episode:
+        result = step(episode, "goto", url=url)
+        assert (result.outcome, result.trainable) == (Outcome.ESCAPE_ATTEMPT, False)
+        assert result.info.model_extra is not None
+        assert result.info.model_extra["detectors"][0]["detector"] in ("scheme_refused", "address_refused")
+        result = step(episode, "click", ref=ref(episode.observation["text"], 'button "Click Me!"'))
+        assert result.terminated
+        assert result.reward == 0.0, "what was tried is remembered"
+
+
+def test_the_report_of_a_page_is_its_own_to_make(client: Client) -> None:
+    with client.create("browser", task_set="miniwob", task="click-test", seed=1) as episode:
+        step(episode, "goto", url="http://miniwob.test/.report?token=1&raw=1&done=1")
+        graded = episode.grade()
+        assert graded.reward == 0.0
+
+
+def test_what_is_seen_is_chosen(client: Client) -> None:
+    options = {"observe": ["text", "screenshot", "html", "text_content"], "viewport": {"width": 640, "height": 480}}
+    with client.create("browser", task_set="miniwob", task="click-test", seed=1, options=options) as episode:
+        seen = step(episode, "wait", time_s=0)
+        [picture] = seen.pictures
+        assert picture.array().shape == (480, 640, 3)
+        assert len({tuple(pixel) for pixel in picture.array().reshape(-1, 3)[::97]}) > 1, "it shows something"
+        assert "<button" in seen.observation["html"]
+        assert "Click Me!" in seen.observation["text_content"]
+
+
+def test_a_fork_is_played_again_from_what_was_done(client: Client) -> None:
+    with client.create("browser", task_set="miniwob", task="enter-text", seed=3) as episode:
+        text = episode.observation["text"]
+        wanted = re.search('"(.+?)"', episode.observation["goal"])
+        assert wanted is not None
+        step(episode, "fill", ref=ref(text, "textbox"), text=wanted[1])
+        checkpoint = episode.checkpoint()
+        assert checkpoint.kind is CheckpointKind.REPLAY
+        forks = checkpoint.fork(2)
+        for each in (*forks, episode):
+            assert wanted[1] in each.observation["text"] or each is episode
+            result = step(each, "click", ref=ref(text, "button"))
+            assert (result.reward, result.terminated) == (1.0, True)
+            each.close()
+        assert all("divergence" not in each.info or each.info["divergence"] is None for each in forks)
+
+
+def test_a_browser_that_dies_is_started_again_and_its_pages_are_loaded(node: Node, client: Client) -> None:
+    with client.create("browser", task_set="miniwob", task="click-test", seed=1) as episode:
+        kill_browsers(node)
+        result = step(episode, "wait", time_s=0)
+        assert result.outcome is Outcome.OK
+        assert "the browser died and was started again" in result.observation["notices"][0]
+        assert result.observation["url"].startswith("http://miniwob.test/")
+        assert result.info.model_extra is not None
+        assert result.info.model_extra["browser_starts"] == 2
+        result = step(episode, "read_page")
+        assert result.observation["tabs"]
+
+
+def test_an_episode_outlives_servers_and_browsers(
+    node: Node, lasting_server: ServerProcess, make_server: Callable[..., ServerProcess]
+) -> None:
+    """Every step finds what the one before has left, whoever was killed in between."""
+    with Client(lasting_server.url) as client:
+        episode = client.create("browser", task_set="miniwob", task="enter-text", seed=3)
+        text, goal = episode.observation["text"], episode.observation["goal"]
+        for number in range(12):
+            if number in (3, 7):
+                lasting_server.kill()
+                lasting_server.start()
+            result = step(episode, "fill", ref=ref(text, "textbox"), text=f"typed {number}")
+            assert f"typed {number}" in result.observation["text"], result.observation
+        wanted = re.search('"(.+?)"', goal)
+        assert wanted is not None
+        step(episode, "fill", ref=ref(text, "textbox"), text=wanted[1])
+        result = step(episode, "click", ref=ref(text, "button"))
+        assert (result.reward, result.terminated) == (1.0, True)
+        episode.close()
