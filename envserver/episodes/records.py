@@ -98,9 +98,12 @@ class Records:
         self._records: dict[int, StepRecord] = {}
         self._bytes = 0
         self._max_bytes = max_bytes
+        self._unbegun: StepRecord | None = None
+        """The last that never began: whoever was told to wait for it is told why."""
 
     def add(self, record: StepRecord) -> None:
         self._records[record.index] = record
+        self._unbegun = None
 
     def get(self, index: int) -> StepRecord | None:
         return self._records.get(index)
@@ -109,6 +112,7 @@ class Records:
         """The name of a step that never began is free again."""
         if self._records.get(record.index) is record:
             del self._records[record.index]
+            self._unbegun = record
 
     def recall(self, record: StepRecord) -> None:
         """Hold a finished one again, beside the newest."""
@@ -126,6 +130,8 @@ class Records:
     def find(self, index: int, next_index: int) -> StepRecord:
         """Raises: NotFound, saying whether the step never was or is no longer kept."""
         record = self._records.get(index)
+        if record is None and self._unbegun is not None and self._unbegun.index == index:
+            return self._unbegun
         if record is None:
             why = "its record is no longer kept" if index < next_index else "it has not been sent"
             raise NotFound(f"step {index}: {why}")

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from envserver.episodes.saving import Wish
-from envserver.runtimes.base import CapacityError, CheckpointError, Sandbox, SandboxGoneError, SandboxState
-from envserver_sdk.errors import CheckpointFailed, EpisodeEnded, EpisodeLost, NotSupported, Overloaded, StaleGeneration
+from envserver.runtimes.base import (
+    CapacityError,
+    CheckpointError,
+    RuntimeUnavailableError,
+    Sandbox,
+    SandboxGoneError,
+    SandboxState,
+)
+from envserver_sdk.errors import (
+    CheckpointFailed,
+    EpisodeEnded,
+    EpisodeLost,
+    InfraError,
+    NotFound,
+    NotSupported,
+    Overloaded,
+    StaleGeneration,
+)
 from envserver_sdk.models import EpisodeState, Recovery
 from tests.unit.episodes.helpers import begin, request, step, until
 from tests.unit.episodes.lives import Lives
@@ -61,6 +78,21 @@ async def test_a_hibernated_one_gives_its_capacity_to_others_and_asks_for_it_aga
     await lives.manager.close(other.episode_id)
     assert (await step(sleeper, GET)).step_index == 1, "the name was not used up"
     assert third.info().state is EpisodeState.LIVE
+
+
+async def test_who_was_told_to_wait_for_a_step_that_never_began_is_told_why(lives: Lives) -> None:
+    episode = await begin(lives.manager)
+    await episode.rest(HIBERNATED)
+    lives.runtime.fail_adopts = [RuntimeUnavailableError("the launcher was killed")]
+    assert await episode.step(request(1, GET)).wait(5)
+    asked = episode.record(1, None)
+    assert asked.done
+    with pytest.raises(InfraError):
+        _ = asked.result
+    with pytest.raises(NotFound, match="has not been sent"):
+        episode.record(2, None)
+    assert (await step(episode, GET)).observation == {"value": None, "taken": 1}, "its name was not used up"
+    assert json.loads(episode.record(1, None).result)["step_index"] == 1
 
 
 async def test_it_falls_asleep_by_itself_between_steps_and_never_under_one(lives: Lives, gates: Gates) -> None:
