@@ -35,6 +35,7 @@ ORIGIN = f"http://{HOST}"
 REPORTS = "/.report"
 SERVED = "served"
 """A load whose page has said nothing yet."""
+NO_STORE = ("cache-control", "no-store")
 FORGED, TAMPERED, LEFT = "forged_report", "reward_tampering", "left_the_task"
 UNPAID = frozenset({FORGED, TAMPERED})
 MAX_NOTES = 50
@@ -73,7 +74,7 @@ class MiniwobSite(Site):
         if request.path == REPORTS or unquote(request.path) == REPORTS:
             return self._take(request)
         if request.method not in ("GET", "HEAD"):
-            return Response.plain("There is nothing to send to.\n", HTTPStatus.METHOD_NOT_ALLOWED)
+            return _refusal("There is nothing to send to.\n", HTTPStatus.METHOD_NOT_ALLOWED)
         if _wants_document(request):
             return self._document(request)
         return self._part(request)
@@ -81,11 +82,11 @@ class MiniwobSite(Site):
     def _document(self, request: Request) -> Response:
         if request.url.partition("#")[0] != self.url:
             self._note(LEFT, request.url)
-            return Response.plain("There is only the task's page.\n", HTTPStatus.NOT_FOUND)
+            return _refusal("There is only the task's page.\n", HTTPStatus.NOT_FOUND)
         if request.method == "GET":
             self._pages += 1
         policy = ("content-security-policy", wheel.script_policy(self._page))
-        return _file(self._path, self._page_body, policy, ("cache-control", "no-store"))
+        return _file(self._path, self._page_body, policy, NO_STORE)
 
     def _part(self, request: Request) -> Response:
         """What a page is made of."""
@@ -93,16 +94,16 @@ class MiniwobSite(Site):
         if path == wheel.CORE:
             return self._core(request)
         if path.endswith(".html") or path not in wheel.files():
-            return Response.plain("There is no such file.\n", HTTPStatus.NOT_FOUND)
+            return _refusal("There is no such file.\n", HTTPStatus.NOT_FOUND)
         return _file(path, wheel.files()[path], ("cache-control", "max-age=86400"))
 
     def _core(self, request: Request) -> Response:
         if request.method != "GET" or len(self._loads) >= self._pages:
-            return Response.plain("This is a part of a page that is being loaded.\n", HTTPStatus.NOT_FOUND)
+            return _refusal("This is a part of a page that is being loaded.\n", HTTPStatus.NOT_FOUND)
         token = self._token(len(self._loads))
         self._loads.append(SERVED)
         body = instrumented(wheel.files()[wheel.CORE], token, self._seed, ORIGIN + REPORTS)
-        return _file(wheel.CORE, body, ("cache-control", "no-store"))
+        return _file(wheel.CORE, body, NO_STORE)
 
     def _token(self, load: int) -> str:
         return hashlib.sha256(f"miniwob report {self._page} {self._seed} {load}".encode()).hexdigest()
@@ -114,7 +115,7 @@ class MiniwobSite(Site):
         load = None if report is None else self._load_of(report.token)
         if report is None or load is None or not self._moves(load, report.event):
             self._note(FORGED, f"{request.method[:16]} {request.url} {request.body[:MAX_EVIDENCE].decode('latin-1')}")
-            return Response.plain("That is nobody's report.\n", HTTPStatus.NOT_FOUND)
+            return _refusal("That is nobody's report.\n", HTTPStatus.NOT_FOUND)
         if report.event == STARTED and self.goal is None:
             self.goal = report.goal[:MAX_GOAL]
         if report.event == ENDED and not self.ended:
@@ -165,6 +166,11 @@ class MiniwobSite(Site):
 def _wants_document(request: Request) -> bool:
     """A browser says so of what is to fill a tab or a frame; no page, and no policy, chooses that header."""
     return "text/html" in request.headers.get("accept", "")
+
+
+def _refusal(text: str, status: int) -> Response:
+    """Not to be kept either: a browser that goes back would take it for the file that it could not get then."""
+    return Response(status, (*Response.plain(text, status).headers, NO_STORE), text.encode())
 
 
 def _file(path: str, body: bytes, *headers: tuple[str, str]) -> Response:

@@ -152,9 +152,15 @@ def test_core_is_not_given_without_a_page(visitor: Visitor) -> None:
     assert visitor.ask("/core/core.js").status == 404
 
 
-def test_neither_page_nor_core_stays_in_a_cache(visitor: Visitor) -> None:
-    assert header(visitor.goto(URL), "cache-control") == "no-store"
-    assert header(visitor.ask("/core/core.js"), "cache-control") == "no-store"
+def test_neither_page_nor_core_nor_a_refusal_stays_in_a_cache(visitor: Visitor) -> None:
+    asked = [
+        visitor.goto(URL),
+        visitor.ask("/core/core.js"),
+        visitor.ask("/core/core.js"),
+        visitor.goto("/core/core.js"),
+    ]
+    assert [answer.status for answer in asked] == [200, 200, 404, 404]
+    assert [header(answer, "cache-control") for answer in asked] == ["no-store"] * 4
 
 
 def test_the_token_is_in_core_alone(visitor: Visitor) -> None:
