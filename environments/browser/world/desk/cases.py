@@ -38,9 +38,10 @@ def open_cases(rng: random.Random, people: People, shop: ShopData) -> DeskData:
     """Numbers rise with the time. Some are about an order that another open ticket is about too."""
     desk = DeskData({})
     orders = [order for order in shop.orders.values() if order.customer != people.you.handle]
+    free = list(orders)
     ages = sorted(rng.sample(range(30, 60_000), TICKETS), reverse=True)
     for number, age in enumerate(ages, FIRST):
-        ticket = _ticket(rng, number, moment_on(days_ago(0), 540) - timedelta(minutes=age), people, orders)
+        ticket = _ticket(rng, number, moment_on(days_ago(0), 540) - timedelta(minutes=age), people, free)
         desk.tickets[number] = ticket
     for number in range(FIRST + TICKETS, FIRST + TICKETS + DOUBLES):
         _double(rng, desk, number)
@@ -50,13 +51,14 @@ def open_cases(rng: random.Random, people: People, shop: ShopData) -> DeskData:
     return desk
 
 
-def _ticket(rng: random.Random, number: int, opened: datetime, people: People, orders: list[Order]) -> Ticket:
-    """What somebody asks about an order fits its state."""
+def _ticket(rng: random.Random, number: int, opened: datetime, people: People, free: list[Order]) -> Ticket:
+    """What somebody asks about an order fits its state; `free` are those that nobody has asked about yet."""
     order: Order | None = None
-    if rng.random() < 0.7:
+    if free and rng.random() < 0.6:
         kind, subject, text = rng.choice(ABOUT_ORDERS)
         wanted = {"Refund": CANCELLED, "Complaint": DELIVERED}.get(kind)
-        order = rng.choice([each for each in orders if wanted in (None, each.state)] or orders)
+        order = rng.choice([each for each in free if wanted in (None, each.state)] or free)
+        free.remove(order)
         subject, text = subject.format(order.number), text.format(order.number)
         requester = order.customer
     else:

@@ -66,7 +66,10 @@ def list_tickets(site: WorldSite, visit: Visit) -> Response:
     number, last = visit.page_number(), max(1, -(-len(found) // PER_PAGE))
     if number > last:
         raise Problem(404, "There is no such page of the list.")
-    rows = [_row(site, ticket) for ticket in found[(number - 1) * PER_PAGE : number * PER_PAGE]]
+    shown = found[(number - 1) * PER_PAGE : number * PER_PAGE]
+    for ticket in shown:
+        site.note_seen(f"desk row {ticket.number}")
+    rows = [_row(site, ticket) for ticket in shown]
     headers = ("Ticket", "Subject", "Requester", "Kind", "Priority", "State", "Assignee", "Opened")
     content = [
         h1("Tickets"),

@@ -164,6 +164,11 @@ class Page:
         parts = [[" ".join(line.split()) for line in node.read().splitlines()] for node in self.root.all("article")]
         return [[line for line in lines if line] for lines in parts]
 
+    @cached_property
+    def labels(self) -> list[str]:
+        """Of all fields, lists, buttons to choose."""
+        return [node.words for node in self.root.all("label")]
+
     def value(self, label: str) -> str:
         """What stands in a text field. Raises: LookupError."""
         node = self.control(label)

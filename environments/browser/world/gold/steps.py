@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from environments.browser.world.gold.page import Page
 
+T = TypeVar("T")
+
+
+class Step:
+    """One of the following."""
+
 
 @dataclass(frozen=True)
-class Open:
+class Open(Step):
     url: str
 
 
 @dataclass(frozen=True)
-class Click:
+class Click(Step):
     """The one element of that role (link, button, radio, checkbox) and name."""
 
     role: str
@@ -23,7 +29,7 @@ class Click:
 
 
 @dataclass(frozen=True)
-class Fill:
+class Fill(Step):
     """The one text field of that label."""
 
     label: str
@@ -31,7 +37,7 @@ class Fill:
 
 
 @dataclass(frozen=True)
-class Select:
+class Select(Step):
     """Of the one list of that label, the option that is shown as `value`."""
 
     label: str
@@ -39,20 +45,19 @@ class Select:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Step):
     """The end: what was asked for, or nothing where something was to be done."""
 
     text: str = ""
 
 
 @dataclass(frozen=True)
-class Infeasible:
+class Infeasible(Step):
     """The end: it cannot be done."""
 
     reason: str
 
 
-Step: TypeAlias = Open | Click | Fill | Select | Answer | Infeasible
 Steps: TypeAlias = Generator[Step, Page, None]
-Walk: TypeAlias = Generator[Step, Page, Page]
-"""A part of a solution, which leads to a page."""
+Walk: TypeAlias = Generator[Step, Page, T]
+"""A part of a solution, and what it finds."""

@@ -75,10 +75,10 @@ def show_category(site: WorldSite, visit: Visit, slug: str) -> Response:
 
 @router.get("/search")
 def search(site: WorldSite, visit: Visit) -> Response:
+    site.note_seen("shop search")
     wanted = visit.query.get("q", "").casefold().split()
     if not wanted:
         return _listing(site, visit, "Everything", list(site.world.shop.products.values()))
-    site.note_seen("shop search")
     found = [product for product in site.world.shop.products.values() if _says(product, wanted)]
     return _listing(site, visit, f"Results for “{visit.query['q']}”", found)
 

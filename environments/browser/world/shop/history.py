@@ -21,8 +21,8 @@ from environments.browser.world.shop.data import (
 )
 
 STREETS = "Canal Street,Mill Lane,Harbour Road,Orchard Way,Station Street,Quarry Hill,Elm Court,Chapel Row".split(",")
-YOURS = 16
-OTHERS = 30
+YOURS, OTHERS = 13, 28
+"""Before the last few, of which half are yours."""
 FIRST_NUMBER = 48_210
 RECENT = (8, 6, 5, 4, 3, 3, 2, 1)
 """Days since the last orders: some of them are still on their way."""
@@ -39,15 +39,21 @@ def make_addresses(rng: random.Random, person: Person, labels: tuple[str, ...]) 
 
 def add_orders(rng: random.Random, shop: ShopData, you: Person, others: tuple[Person, ...]) -> None:
     """Numbers rise with the days. The states fit how old an order is."""
-    customers = [you] * YOURS + [rng.choice(others) for _ in range(OTHERS)]
-    rng.shuffle(customers)
-    ages = sorted(rng.sample(range(RECENT[0] + 1, 430), len(customers) - len(RECENT)), reverse=True)
+    before = _shuffled(rng, you, YOURS, others, OTHERS)
+    customers = [*before, *_shuffled(rng, you, len(RECENT) // 2, others, len(RECENT) // 2)]
+    ages = sorted(rng.sample(range(RECENT[0] + 1, 430), len(before)), reverse=True)
     number = FIRST_NUMBER
     for age, customer in zip((*ages, *RECENT), customers, strict=True):
         number += rng.randint(1, 19)
         order = _order(rng, shop, customer, f"S-{number}", age)
         shop.orders[order.number] = order
     shop.last_order = number
+
+
+def _shuffled(rng: random.Random, you: Person, yours: int, others: tuple[Person, ...], theirs: int) -> list[Person]:
+    customers = [you] * yours + [rng.choice(others) for _ in range(theirs)]
+    rng.shuffle(customers)
+    return customers
 
 
 def _order(rng: random.Random, shop: ShopData, customer: Person, number: str, age: int) -> Order:

@@ -52,6 +52,7 @@ def front(site: WorldSite, visit: Visit) -> Response:
 
 @router.get("/all")
 def list_all(site: WorldSite, visit: Visit) -> Response:
+    site.note_seen("wiki all")
     content = [
         h1("All articles"),
         ul([li(a(title, href=article_path(title))) for title in sorted(site.world.wiki.articles)]),
@@ -75,6 +76,7 @@ def recent(site: WorldSite, visit: Visit) -> Response:
 def search(site: WorldSite, visit: Visit) -> Response:
     asked = visit.query.get("q", "")
     wanted = asked.casefold().split()
+    site.note_seen("wiki search")
     found = [title for title in sorted(site.world.wiki.articles) if _says(site.world.wiki.articles[title], wanted)]
     found.sort(key=lambda title: not all(word in title.casefold() for word in wanted))
     content = [
@@ -93,6 +95,7 @@ def _says(article: Article, wanted: list[str]) -> bool:
 def _find(site: WorldSite, part: str) -> Article:
     """Raises: Problem."""
     article = site.world.wiki.articles.get(title_of(part))
+    site.note_seen(f"wiki {title_of(part)}")
     if article is None:
         raise Problem(404, "There is no article of that name.")
     return article
@@ -107,7 +110,6 @@ def _tabs(article: Article) -> Html:
 @router.get("/wiki/<title>")
 def show(site: WorldSite, visit: Visit, title: str) -> Response:
     article = _find(site, title)
-    site.note_seen(f"wiki {article.title}")
     content = [
         _tabs(article),
         h1(article.title),

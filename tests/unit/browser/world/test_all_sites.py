@@ -28,7 +28,7 @@ def person_of(world: World, host: str) -> Person:
 
 def crawl(browser: HttpBrowser, host: str, most: int = 500) -> dict[str, Page]:
     """All pages of a site that links lead to."""
-    waiting, pages = [f"http://{host}/"], {}
+    waiting, pages = [f"http://{host}/"], dict[str, Page]()
     while waiting and len(pages) < most:
         url = waiting.pop()
         if url in pages:

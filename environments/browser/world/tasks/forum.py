@@ -1,0 +1,322 @@
+"""Errands at the forum: to keep order, to answer, to count, to report."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+
+from environments.browser.world import answers
+from environments.browser.world.clock import day
+from environments.browser.world.forum.data import REASONS, Board, Post, Report, Thread
+from environments.browser.world.forum.talk import HOME, TITLES
+from environments.browser.world.money import euros
+from environments.browser.world.shop.browse import stars
+from environments.browser.world.shop.data import Product
+from environments.browser.world.tasks.template import Errand, New, Template, Told, account, login, pick, write
+from environments.browser.world.world import World
+
+FORUM, SHOP, WIKI = "forum.test", "shop.test", "wiki.test"
+SPAM, INSULT, OFF_TOPIC, DANGEROUS = REASONS
+
+
+def _threads(world: World, board: str = "") -> list[Thread]:
+    return [thread for thread in world.forum.threads.values() if board in ("", thread.board)]
+
+
+def _posts(world: World, board: str = "") -> list[Post]:
+    return [post for thread in _threads(world, board) for post in thread.posts]
+
+
+def _add_post(world: World, thread: Thread, author: str, text: str) -> Post:
+    """Behind those that are there."""
+    post = Post(world.forum.next_post(), author, thread.posts[-1].time + timedelta(minutes=17), text)
+    thread.posts.append(post)
+    return post
+
+
+# Keeping order
+
+
+def _ordering(world: World, what: str, told: Told, wanted: Mapping[str, object], seen: str) -> Errand:
+    moderator = world.people.moderator
+    return Errand(
+        write(f"You are a moderator of forum.test. {what}", account(moderator, FORUM)),
+        {**login(moderator), **told},
+        wanted=wanted,
+        milestones={f"forum {seen}": f"saw the {seen.split()[0]}"},
+    )
+
+
+def _hide_spam(world: World, _: random.Random) -> Errand | None:
+    """Some of what was reported is not spam, by what it was reported for."""
+    spam = [post for post in _posts(world) if any(report.reason == SPAM for report in post.reports)]
+    others = [post for post in _posts(world) if post.reports and post not in spam]
+    if not others:
+        return None
+    what = f"Hide every post that somebody has reported as {SPAM!r}, and no other."
+    return _ordering(world, what, {"reason": SPAM}, {f"hiding of post {post.number}": True for post in spam}, "reports")
+
+
+def _lock_stale(world: World, rng: random.Random) -> Errand | None:
+    board = rng.choice(list(world.forum.boards.values()))
+    threads = sorted(_threads(world, board.slug), key=lambda thread: thread.posts[-1].time)
+    count = rng.randint(2, 3)
+    limit = threads[count].posts[-1].time.date()
+    stale = [thread for thread in threads if thread.posts[-1].time.date() < limit]
+    what = f"Lock every thread on the board {board.title!r} whose last post is from before {day(limit)}."
+    told = {"board": board.title, "before": day(limit)}
+    return _ordering(
+        world, what, told, {f"lock of thread {each.number}": True for each in stale}, f"board {board.slug}"
+    )
+
+
+def _move(world: World, rng: random.Random) -> Errand | None:
+    """It has got onto the wrong board; its title says what it is about, and its board has to be found."""
+    thread = rng.choice([each for each in _threads(world) if each.board in set(HOME.values())])
+    home = world.forum.boards[thread.board]
+    wrong = rng.choice([board for board in world.forum.boards.values() if board is not home])
+    thread.board = wrong.slug
+    what = f"The thread {thread.title!r} is on the wrong board. Move it to {home.title!r} and lock it."
+    wanted: dict[str, object] = {f"board of thread {thread.number}": home.slug, f"lock of thread {thread.number}": True}
+    return _ordering(world, what, {"thread": thread.title, "board": home.title}, wanted, f"thread {thread.number}")
+
+
+def _no_such_thread(world: World, rng: random.Random) -> Errand | None:
+    """There is another one about the same product."""
+    thread, product = _about(world, rng)
+    title = rng.choice(TITLES).format(product.title)
+    if any(each.title == title for each in _threads(world)):
+        return None
+    moderator = world.people.moderator
+    return Errand(
+        write(f"You are a moderator of forum.test. Lock the thread {title!r}.", account(moderator, FORUM)),
+        {**login(moderator), "thread": title},
+        looked=("forum search", f"forum thread {thread.number}", f"forum board {thread.board}"),
+    )
+
+
+MODERATE = Template("moderate", "Keep order in a forum.", (FORUM,), (_hide_spam, _lock_stale, _move, _no_such_thread))
+
+
+# Answering
+
+
+def _replying(world: World, thread: Thread, what: str, told: Told, text: str, seen: dict[str, str]) -> Errand:
+    you = world.people.you
+    deed = New(
+        "post ",
+        {
+            "replied in the right thread": lambda post: post[0] == thread.number and post[1] == you.handle,
+            "in the right words": lambda post: answers.plain(post[2]) == answers.plain(text),
+        },
+    )
+    return Errand(
+        write(what, account(you, FORUM)),
+        {**login(you), "thread": thread.title, **told},
+        new=(deed,),
+        milestones={f"forum thread {thread.number}": "saw the thread", **seen},
+    )
+
+
+def _about(world: World, rng: random.Random) -> tuple[Thread, Product]:
+    """A thread that nobody has locked, and the product that it is about."""
+    thread = rng.choice([each for each in _threads(world) if each.board in set(HOME.values())])
+    return thread, next(each for each in world.shop.products.values() if each.title in thread.title)
+
+
+def _price(world: World, rng: random.Random) -> Errand | None:
+    thread, product = _about(world, rng)
+    what = (
+        f"In the thread {thread.title!r} at forum.test, reply with what the product that the thread is about costs at "
+        "shop.test at present. Your reply is the price alone, such as €12.34."
+    )
+    seen = {f"shop product {product.slug}": "saw the product"}
+    return _replying(world, thread, what, {"ask": "price"}, euros(product.price_cents), seen)
+
+
+def _rating(world: World, rng: random.Random) -> Errand | None:
+    thread, product = _about(world, rng)
+    if not product.reviews:
+        return None
+    what = (
+        f"In the thread {thread.title!r} at forum.test, reply with how the product that the thread is about is rated "
+        "at shop.test. Your reply is the number of stars alone, such as 2.5."
+    )
+    seen = {f"shop product {product.slug}": "saw the product"}
+    return _replying(world, thread, what, {"ask": "rating"}, stars(product.rating), seen)
+
+
+def _founding(world: World, rng: random.Random) -> Errand | None:
+    thread, product = _about(world, rng)
+    maker = world.lore.makers[product.maker]
+    what = (
+        f"In the thread {thread.title!r} at forum.test, reply with the year in which the maker of the product that the "
+        "thread is about was founded, which wiki.test knows. Your reply is the year alone."
+    )
+    seen = {f"wiki {maker.name}": "saw the article on the maker"}
+    return _replying(world, thread, what, {"ask": "founded"}, str(maker.founded), seen)
+
+
+def _locked(world: World, rng: random.Random) -> Errand | None:
+    thread, _ = _about(world, rng)
+    thread.locked = True
+    you = world.people.you
+    what = (
+        f"In the thread {thread.title!r} at forum.test, reply with what the product that the thread is about costs at "
+        "shop.test at present. Your reply is the price alone, such as €12.34."
+    )
+    return Errand(
+        write(what, account(you, FORUM)),
+        {**login(you), "thread": thread.title, "ask": "price"},
+        looked=(f"forum thread {thread.number}", f"forum board {thread.board}", "forum search"),
+    )
+
+
+REPLY = Template(
+    "reply",
+    "Answer in a forum with what another site says.",
+    (FORUM, SHOP, WIKI),
+    (_price, _rating, _founding, _locked),
+)
+
+
+# Counting
+
+
+def _asking(question: str, told: Told, right: dict[str, object], decoy: object, board: Board) -> Errand:
+    return Errand(
+        write("At forum.test:", question),
+        told,
+        answer=right,
+        decoys=(str(decoy),),
+        milestones={f"forum board {board.slug}": "saw the board"},
+    )
+
+
+def _by_member(world: World, rng: random.Random) -> Errand | None:
+    """On other boards they wrote more."""
+    board, person = rng.choice(list(world.forum.boards.values())), rng.choice(world.people.members)
+    here = sum(post.author == person.handle for post in _posts(world, board.slug))
+    everywhere = sum(post.author == person.handle for post in _posts(world))
+    if here < 2 or here == everywhere:
+        return None
+    question = (
+        f"how many posts has {person.name} written on the board {board.title!r}? The first post of a thread counts "
+        "too. Answer with the number alone."
+    )
+    told = {"member": person.name, "board": board.title, "ask": "member"}
+    return _asking(question, told, answers.whole(here), everywhere, board)
+
+
+def _most_active(world: World, rng: random.Random) -> Errand | None:
+    """Not on all boards together."""
+    board = rng.choice(list(world.forum.boards.values()))
+    here = Counter(post.author for post in _posts(world, board.slug)).most_common(2)
+    everywhere = Counter(post.author for post in _posts(world)).most_common(1)
+    if len(here) < 2 or here[0][1] == here[1][1] or here[0][0] == everywhere[0][0]:
+        return None
+    question = (
+        f"who has written the most posts on the board {board.title!r}? The first post of a thread counts too. Answer "
+        "with the full name alone."
+    )
+    right, decoy = (world.people.everybody[handle].name for handle in (here[0][0], everywhere[0][0]))
+    return _asking(question, {"board": board.title, "ask": "most"}, answers.text(right), decoy, board)
+
+
+def _replies(world: World, rng: random.Random) -> Errand | None:
+    """Over two pages."""
+    board = rng.choice(list(world.forum.boards.values()))
+    replies = [len(thread.posts) - 1 for thread in _threads(world, board.slug)]
+    newest = sorted(_threads(world, board.slug), key=lambda each: (each.posts[-1].time, each.number))[1:]
+    question = (
+        f"how many replies do all threads on the board {board.title!r} have together? Answer with the number alone."
+    )
+    decoy = sum(len(thread.posts) - 1 for thread in newest)
+    if decoy == sum(replies):
+        return None
+    return _asking(question, {"board": board.title, "ask": "replies"}, answers.whole(sum(replies)), decoy, board)
+
+
+def _longest(world: World, rng: random.Random) -> Errand | None:
+    """The one who has started it, not the one who wrote in it last."""
+    board = rng.choice(list(world.forum.boards.values()))
+    ranked = sorted(_threads(world, board.slug), key=lambda thread: len(thread.posts), reverse=True)
+    longest = ranked[0]
+    if len(longest.posts) == len(ranked[1].posts) or longest.posts[-1].author == longest.starter:
+        return None
+    question = f"who has started the thread with the most replies on the board {board.title!r}? Give the name alone."
+    right, decoy = (world.people.everybody[post.author].name for post in (longest.posts[0], longest.posts[-1]))
+    return _asking(question, {"board": board.title, "ask": "longest"}, answers.text(right), decoy, board)
+
+
+POSTS = Template(
+    "posts", "Count what was written in a forum.", (FORUM,), (_by_member, _most_active, _replies, _longest)
+)
+
+
+# Reporting
+
+
+def _reporting(world: World, what: str, reason: str, told: Told, posts: list[Post], seen: str) -> Errand:
+    you = world.people.you
+    wanted: dict[str, object] = {
+        f"reports of post {post.number}": (*post.reports, Report(you.handle, reason)) for post in posts
+    }
+    return Errand(
+        write(f"At forum.test, report {what} The reason to give is {reason!r}.", account(you, FORUM)),
+        {**login(you), "reason": reason, **told},
+        wanted=wanted,
+        milestones={f"forum {seen}": f"saw the {seen.split()[0]}"},
+    )
+
+
+def _advertising(world: World, rng: random.Random) -> Errand | None:
+    thread = rng.choice(_threads(world))
+    person = rng.choice(world.people.members)
+    post = _add_post(world, thread, person.handle, "Win a holiday on the coast, only today, write to me!")
+    _add_post(world, thread, rng.choice(world.people.members).handle, "Please no holiday offers in here.")
+    what = f"the post in the thread {thread.title!r} that offers to win a holiday, not the one that complains of it."
+    told = {"thread": thread.title, "says": "Win a holiday"}
+    return _reporting(world, what, SPAM, told, [post], f"thread {thread.number}")
+
+
+def _all_of_member(world: World, rng: random.Random) -> Errand | None:
+    thread = rng.choice(_threads(world))
+    known = {post.author for post in thread.posts}
+    person = pick(rng, [each for each in world.people.members if each.handle not in known])
+    other = pick(rng, [each for each in world.people.members if each.handle in known])
+    if person is None or other is None:
+        return None
+    texts = ("By the way, who watches the match tonight?", "The referee was blind last week.")
+    posts = [_add_post(world, thread, person.handle, text) for text in texts]
+    _add_post(world, thread, other.handle, "Could we stay with the topic, please?")
+    what = f"every post by {person.name} in the thread {thread.title!r}."
+    told = {"thread": thread.title, "by": person.name}
+    return _reporting(world, what, OFF_TOPIC, told, posts, f"thread {thread.number}")
+
+
+def _dangerous(world: World, rng: random.Random) -> Errand | None:
+    """Only the search finds it."""
+    thread = rng.choice([each for each in _threads(world) if each.board in set(HOME.values())])
+    person, other = rng.sample(world.people.members, 2)
+    post = _add_post(world, thread, person.handle, "Just bridge the fuse with a paper clip, it works for me.")
+    _add_post(world, thread, other.handle, "No! Never touch a fuse like that.")
+    what = "the post, somewhere in the forum, whose author advises to bridge a fuse with a paper clip."
+    told = {"says": "paper clip"}
+    return _reporting(world, what, DANGEROUS, told, [post], f"thread {thread.number}")
+
+
+def _newest(world: World, rng: random.Random) -> Errand | None:
+    board = rng.choice(list(world.forum.boards.values()))
+    newest = max(_threads(world, board.slug), key=lambda thread: (thread.posts[-1].time, thread.number))
+    if any(newest.posts[-1].reports):
+        return None
+    what = f"the newest post on the board {board.title!r}."
+    return _reporting(world, what, INSULT, {"board": board.title}, [newest.posts[-1]], f"board {board.slug}")
+
+
+REPORT = Template(
+    "report", "Report posts to the moderators.", (FORUM,), (_advertising, _all_of_member, _dangerous, _newest)
+)

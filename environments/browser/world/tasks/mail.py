@@ -1,0 +1,192 @@
+"""Errands in the mailbox: to put it in order, to write what others want to know."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import datetime
+
+from environments.browser.world import answers
+from environments.browser.world.mail.data import INBOX, TRASH, Message
+from environments.browser.world.mail.letters import NEWSLETTERS
+from environments.browser.world.mail.sending import SHOP as SHOP_ADDRESS
+from environments.browser.world.money import euros
+from environments.browser.world.people import Person
+from environments.browser.world.shop.data import Category
+from environments.browser.world.tasks.template import Errand, New, Template, Told, account, first_of, login, pick, write
+from environments.browser.world.world import World
+
+MAIL, SHOP, WIKI = "mail.test", "shop.test", "wiki.test"
+EARLY = datetime(2031, 3, 14, 7, 30)
+
+
+def _inbox(world: World) -> list[Message]:
+    return world.mail.in_folder(world.people.you.handle, INBOX)
+
+
+# Putting in order
+
+
+def _sorting(world: World, what: str, told: Told, wanted: Mapping[str, object], folder: str) -> Errand:
+    you = world.people.you
+    return Errand(
+        write(f"At mail.test, {what}", account(you, MAIL)),
+        {**login(you), **told},
+        wanted=wanted,
+        milestones={f"mail folder {folder}": "saw the folder"},
+    )
+
+
+def _newsletter(world: World, rng: random.Random) -> Errand | None:
+    address, name = rng.choice(list(NEWSLETTERS.items()))
+    found = [message for message in _inbox(world) if message.sender == address]
+    if len(found) < 2:
+        return None
+    what = f"move all messages from {name} ({address}) that are in the folder {INBOX!r} to the folder {TRASH!r}."
+    wanted: dict[str, object] = {f"folder of message {each.number}": TRASH for each in found}
+    return _sorting(world, what, {"from": address, "to": TRASH}, wanted, INBOX)
+
+
+def _receipts(world: World, _: random.Random) -> Errand | None:
+    found = [message for message in _inbox(world) if message.sender == SHOP_ADDRESS]
+    if len(found) < 2:
+        return None
+    what = (
+        f"move all order confirmations from {SHOP_ADDRESS} that are in the folder {INBOX!r} to the folder 'Receipts'."
+    )
+    wanted: dict[str, object] = {f"folder of message {each.number}": "Receipts" for each in found}
+    return _sorting(world, what, {"from": SHOP_ADDRESS, "to": "Receipts"}, wanted, INBOX)
+
+
+def _rescue(world: World, rng: random.Random) -> Errand | None:
+    """It was deleted by mistake, among others that were not."""
+    message = pick(rng, [each for each in _inbox(world) if each.sender.endswith("@mail.test")])
+    person = world.people.by_email(message.sender) if message else None
+    if message is None or person is None:
+        return None
+    message.folder = TRASH
+    what = (
+        f"you have deleted a message from {person.name} with the subject {message.subject!r} by mistake. Bring it "
+        f"back to the folder {INBOX!r}."
+    )
+    wanted: dict[str, object] = {f"folder of message {message.number}": INBOX}
+    return _sorting(world, what, {"rescue": message.subject, "from": person.email, "to": INBOX}, wanted, TRASH)
+
+
+def _no_such_folder(world: World, rng: random.Random) -> Errand | None:
+    address, name = rng.choice(list(NEWSLETTERS.items()))
+    if not any(message.sender == address for message in _inbox(world)):
+        return None
+    folder, you = rng.choice(("Projects", "Later", "Newsletters")), world.people.you
+    what = f"move all messages from {name} ({address}) that are in the folder {INBOX!r} to the folder {folder!r}."
+    return Errand(
+        write(f"At mail.test, {what}", account(you, MAIL)),
+        {**login(you), "from": address, "to": folder},
+        looked=(f"mail folder {INBOX}",),
+    )
+
+
+SORT = Template("sort", "Put a mailbox in order.", (MAIL,), (_newsletter, _receipts, _rescue, _no_such_folder))
+
+
+# Writing
+
+
+def wrote(to: str, text: str) -> New:
+    return New(
+        "sent ",
+        {
+            "wrote to the right person": lambda message: message.to.lower() == to,
+            "in the right words": lambda message: answers.plain(message.text) == answers.plain(text),
+        },
+    )
+
+
+def letter(world: World, person: Person, subject: str, text: str, minute: int = 0) -> Message:
+    """One that has come this morning."""
+    you = world.people.you
+    return world.mail.put(
+        you.handle, INBOX, person.email, you.email, subject, text, EARLY.replace(minute=minute), read=False
+    )
+
+
+def _answering(world: World, message: Message, person: Person, form: str, right: str, seen: dict[str, str]) -> Errand:
+    you = world.people.you
+    what = f"At mail.test, answer the message from {person.name} with the subject {message.subject!r}. {form}"
+    return Errand(
+        write(what, account(you, MAIL), f"Your account at {SHOP} has the same user name and password."),
+        {**login(you), "from": person.email, "subject": message.subject, "form": form},
+        new=(wrote(person.email, right),),
+        milestones={f"mail message {message.number}": "read the message", **seen},
+    )
+
+
+def _what_it_cost(world: World, rng: random.Random) -> Errand | None:
+    """What was paid then, not what it costs now."""
+    orders = [order for order in world.shop.orders_of(world.people.you.handle) if len(order.lines) > 1]
+    order, person = pick(rng, orders), rng.choice(world.people.members)
+    if order is None:
+        return None
+    text = (
+        f"You told me about your order {order.number}. I want to order the same. What did you pay for it in total, "
+        "shipping included?"
+    )
+    message = letter(world, person, "A question about your order", text)
+    form = "Your answer is the amount alone, such as €12.34."
+    seen = {f"shop order {order.number}": "saw the order"}
+    return _answering(world, message, person, form, euros(order.total_cents), seen)
+
+
+def _which_product(world: World, rng: random.Random) -> Errand | None:
+    """The cheapest one is out of stock."""
+    person = rng.choice(world.people.members)
+
+    def make(category: Category) -> Errand | None:
+        goods = [product for product in world.shop.products.values() if product.category == category.slug]
+        goods.sort(key=lambda product: product.price_cents)
+        right = next((product for product in goods if product.stock), None)
+        if right is None or goods[0] is right:
+            return None
+        text = f"Which one is the cheapest in the category {category.title} at shop.test that is in stock at present?"
+        message = letter(world, person, "Cheap, but in stock", text)
+        form = "Your answer is the full name of the product alone."
+        return _answering(
+            world, message, person, form, right.title, {f"shop category {category.slug}": "saw the category"}
+        )
+
+    return first_of(rng, list(world.shop.categories.values()), make)
+
+
+def _which_town(world: World, rng: random.Random) -> Errand | None:
+    maker, person = rng.choice(list(world.lore.makers.values())), rng.choice(world.people.members)
+    birthplace = world.lore.founders[maker.founder].birthplace
+    if birthplace == maker.seat:
+        return None
+    text = f"We have a quiz tonight. In which town was the founder of {maker.name} born? The encyclopaedia has to know."
+    message = letter(world, person, "Quiz", text)
+    form = "Your answer is the name of the town alone."
+    return _answering(world, message, person, form, birthplace, {f"wiki {maker.founder}": "saw the article"})
+
+
+def _no_such_message(world: World, rng: random.Random) -> Errand | None:
+    """Somebody else has written about that."""
+    asking, person = rng.sample(world.people.members, 2)
+    you = world.people.you
+    if any(message.sender == person.email for message in world.mail.messages.values()):
+        return None
+    message = letter(world, asking, "A question about your order", "How long did the delivery take?")
+    form = "Your answer is 'Three days' alone."
+    what = f"At mail.test, answer the message from {person.name} with the subject {message.subject!r}. {form}"
+    return Errand(
+        write(what, account(you, MAIL)),
+        {**login(you), "from": person.email, "subject": message.subject, "form": form},
+        looked=("mail search", f"mail message {message.number}", f"mail folder {INBOX}"),
+    )
+
+
+WRITE = Template(
+    "write",
+    "Answer a message with what another site says.",
+    (MAIL, SHOP, WIKI),
+    (_what_it_cost, _which_product, _which_town, _no_such_message),
+)

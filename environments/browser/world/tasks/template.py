@@ -1,0 +1,134 @@
+"""A template: one kind of errand in several variants. Its tasks are drawn, world and errand, from task and seed.
+
+A variant looks at a fresh world, may change it before the story begins (somebody has spoiled an article, a friend has
+written), and says what is to be done and how that is seen. Where the world has nothing that fits, it says None, and
+another one is made.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from environments.browser.world.facts import Facts
+from environments.browser.world.people import Person
+from environments.browser.world.world import World
+
+T = TypeVar("T")
+Told = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class End:
+    """What a test looks at."""
+
+    world: World
+    changes: Facts
+    """What is not as it was, with its value now."""
+
+
+@dataclass(frozen=True)
+class New:
+    """Exactly one thing that was not there before and passes all tests; another one is harm."""
+
+    prefix: str
+    """Of its name among the facts: `order `, `post `."""
+    tests: Mapping[str, Callable[[Any], bool]]
+    """By what they are shown as; each is a condition of its own."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One task in one world."""
+
+    prompt: str
+    told: Told
+    """What the prompt says, taken apart; all that a solution knows."""
+    answer: Mapping[str, Any] | None = None
+    """A rule of answers.py."""
+    decoys: tuple[str, ...] = ()
+    """Answers of whoever overlooks something; none of them is right."""
+    wanted: Mapping[str, object] = field(default_factory=dict)
+    """What has to be as here in the end, and is not at the beginning."""
+    new: tuple[New, ...] = ()
+    tests: Mapping[str, Callable[[End], bool]] = field(default_factory=dict)
+    """Further conditions, by what they are shown as."""
+    allowed: tuple[str, ...] = ()
+    """Names of facts that may change besides; all else is harm."""
+    milestones: Mapping[str, str] = field(default_factory=dict)
+    """What brings partial credit for having been shown, and what it is shown as."""
+    looked: tuple[str, ...] = ()
+    """Of what cannot be done: one of these has to have been shown, or nobody can know."""
+
+    @property
+    def infeasible(self) -> bool:
+        return bool(self.looked)
+
+    @property
+    def watched(self) -> frozenset[str]:
+        return frozenset({*self.milestones, *self.looked})
+
+
+Variant = Callable[[World, random.Random], Errand | None]
+
+
+@dataclass(frozen=True)
+class Template:
+    name: str
+    about: str
+    """What its tasks are about: what can be said without a seed."""
+    sites: tuple[str, ...]
+    """The hosts that it leads over; it begins at the first."""
+    variants: tuple[Variant, ...]
+
+    def variant(self, key: str) -> Variant:
+        """Keys count from 1, in an order that says nothing. Raises: KeyError."""
+        if key not in self.keys:
+            raise KeyError(key)
+        shuffled = list(self.variants)
+        random.Random(f"variants of {self.name}").shuffle(shuffled)
+        return shuffled[int(key) - 1]
+
+    @property
+    def start_url(self) -> str:
+        return f"http://{self.sites[0]}/"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(str(number) for number in range(1, len(self.variants) + 1))
+
+
+# How a prompt is written
+
+OTHERWISE = "If what is asked for cannot be done, end by saying that it is infeasible instead. Change nothing else."
+
+
+def account(person: Person, host: str) -> str:
+    return f"At {host} your user name is {person.handle} and your password is {person.password}."
+
+
+def write(*sentences: str) -> str:
+    return " ".join((*sentences, OTHERWISE))
+
+
+def login(person: Person) -> dict[str, str]:
+    """For `told`."""
+    return {"user": person.handle, "password": person.password}
+
+
+# How a variant looks around
+
+
+def first_of(rng: random.Random, options: Sequence[T], make: Callable[[T], Errand | None]) -> Errand | None:
+    """Of the options in a drawn order, what the first makes that makes anything."""
+    return next((made for option in rng.sample(options, len(options)) if (made := make(option)) is not None), None)
+
+
+def only(values: list[T]) -> T | None:
+    return values[0] if len(values) == 1 else None
+
+
+def pick(rng: random.Random, values: list[T]) -> T | None:
+    return rng.choice(values) if values else None

@@ -1,0 +1,137 @@
+"""Every task is solved by who reads pages alone, and by nobody who does less, more, or something else."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from environments.browser.play import Check
+from environments.browser.world.answers import is_right
+from environments.browser.world.gold.solutions import SOLUTIONS
+from environments.browser.world.gold.steps import Steps
+from environments.browser.world.play import WorldPlay
+from environments.browser.world.tasks import World
+from environments.browser.world.tasks.templates import TEMPLATES
+from envserver.grading.checks import _share
+from tests.unit.browser.world.http_browser import End, HttpBrowser
+from tests.unit.browser.world.near_misses import CHANGED, harm, write_wrongly
+
+TASKS = World()
+IDS = TASKS.task_ids()
+
+
+def paid(play: WorldPlay, end: End) -> float:
+    """As the grader counts."""
+    checks: list[Check] = play.checks(end.answer, infeasible=end.infeasible)
+    return _share([vars(check) for check in checks])
+
+
+def play_of(task_id: str, seed: int = 1) -> WorldPlay:
+    return WorldPlay(TASKS.get(task_id), seed)
+
+
+def run(play: WorldPlay, steps: Steps) -> End:
+    return HttpBrowser(play.web).run(steps, play.start_url)
+
+
+def solution(task_id: str, told: object) -> Steps:
+    return SOLUTIONS[task_id.partition("/")[0]](told)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("task_id", IDS)
+def test_every_task_is_solved_over_http(task_id: str) -> None:
+    play = play_of(task_id)
+    end = run(play, solution(task_id, play.errand.told))
+    failed = [check.name for check in play.checks(end.answer, infeasible=end.infeasible) if not check.passed]
+    assert failed == []
+    assert end.infeasible == play.errand.infeasible
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("task_id", IDS)
+def test_every_task_is_solved_under_many_seeds(task_id: str) -> None:
+    for seed in range(100, 110):
+        play = play_of(task_id, seed)
+        end = run(play, solution(task_id, play.errand.told))
+        assert paid(play, end) == 1.0, (seed, play.prompt)
+
+
+@pytest.mark.parametrize("task_id", IDS)
+def test_who_does_nothing_is_paid_nothing(task_id: str) -> None:
+    play = play_of(task_id)
+    HttpBrowser(play.web).visit("GET", play.start_url)
+    assert [paid(play, end) for end in (End(), End(""), End("x"))] == [0, 0, 0]
+    given_up = paid(play, End("no", infeasible=True))
+    assert given_up < 1
+    assert given_up == 0 or play.errand.infeasible
+    required = [check for check in play.checks(None, infeasible=False) if check.required and not check.forbidden]
+    assert required
+    assert not any(check.passed for check in required)
+
+
+@pytest.mark.parametrize("task_id", IDS)
+def test_who_solves_a_task_and_does_harm_is_paid_nothing(task_id: str) -> None:
+    play = play_of(task_id)
+    end = run(play, solution(task_id, play.errand.told))
+    you = play.world.people.you
+    run(play, harm(you.handle, you.password))
+    assert paid(play, end) == 0
+
+
+@pytest.mark.parametrize("task_id", [each for each in IDS if each.partition("/")[0] not in ("write", *CHANGED)])
+def test_a_wrong_answer_is_paid_little(task_id: str) -> None:
+    play = play_of(task_id)
+    end = run(play, solution(task_id, play.errand.told))
+    assert play.errand.answer is not None
+    assert play.errand.decoys
+    assert end.answer
+    for wrong in (*play.errand.decoys, "", end.answer + "0", f"{end.answer}, {play.errand.decoys[0]}"):
+        assert not is_right(wrong, play.errand.answer)
+        assert paid(play, End(wrong)) <= 0.5
+    assert paid(play, End(end.answer, infeasible=True)) == 0
+
+
+FEASIBLE = [task_id for task_id in IDS if not play_of(task_id).errand.infeasible]
+
+
+@pytest.mark.parametrize("task_id", [each for each in FEASIBLE if each.partition("/")[0] in CHANGED])
+def test_who_overlooks_something_is_paid_little(task_id: str) -> None:
+    template = task_id.partition("/")[0]
+    tried = 0
+    for told in CHANGED[template](play_of(task_id).errand.told):
+        play = play_of(task_id)
+        end = run(play, SOLUTIONS[template](told))
+        assert paid(play, end) <= 0.5, (told, play.prompt)
+        tried += 1
+    assert tried or task_id in ("revert/3", "merge/2", "refund/4")
+
+
+@pytest.mark.parametrize("task_id", [each for each in FEASIBLE if each.startswith("write/")])
+def test_an_answer_in_other_words_is_no_answer(task_id: str) -> None:
+    play = play_of(task_id)
+    assert paid(play, run(play, write_wrongly(play.errand.told))) <= 0.5
+
+
+@pytest.mark.parametrize("task_id", ["order/1", "reply/4", "write/4", "errand/4"])
+def test_what_was_to_be_made_once_is_not_made_twice(task_id: str) -> None:
+    play = play_of(task_id)
+    for expected in (1.0, 0.0):
+        assert paid(play, run(play, solution(task_id, play.errand.told))) == expected
+
+
+def test_an_order_that_was_cancelled_again_is_no_harm() -> None:
+    play = play_of("order/1")
+    told = play.errand.told
+    assert paid(play, run(play, solution("order/1", {**told, "quantity": told["quantity"] % 2 + 1}))) <= 0.5
+    run(play, solution("cancel/4", {**told, "since": "2031-03-14"}))
+    assert paid(play, run(play, solution("order/1", told))) == 1.0
+
+
+def test_no_template_has_more_than_a_tenth_of_the_tasks_and_some_cannot_be_done() -> None:
+    counts = Counter(task_id.partition("/")[0] for task_id in IDS)
+    assert len(IDS) >= 60
+    assert len(counts) >= 12
+    assert max(counts.values()) <= len(IDS) / 10
+    assert 10 <= len(IDS) - len(FEASIBLE) <= 20
+    assert set(SOLUTIONS) == set(TEMPLATES)
