@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -100,7 +101,7 @@ async def test_the_connection_goes_to_the_address_that_was_looked_at(
 ) -> None:
     """A second look would find another one: a name is looked up once."""
     asked = leads_to(monkeypatch, "127.0.0.1")
-    monkeypatch.setattr(egress_module.ipaddress.IPv4Address, "is_global", True)
+    monkeypatch.setattr(ipaddress.IPv4Address, "is_global", True)
     found = await get(Egress(f"rebound.test:{host.port}"), f"http://rebound.test:{host.port}/")
     assert found.body == b"hi"
     assert asked == ["rebound.test"]
