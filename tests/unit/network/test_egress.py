@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from collections.abc import AsyncIterator
@@ -23,12 +24,18 @@ class Host:
         self.heard: list[bytes] = []
         self.port = 0
         self.slow_s = 0.0
+        self.serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.heard.append(await reader.readuntil(b"\r\n\r\n"))
-        await asyncio.sleep(self.slow_s)
-        writer.write(self.answer)
-        writer.close()
+        self.serving.add(asyncio.current_task())
+        try:
+            self.heard.append(await reader.readuntil(b"\r\n\r\n"))
+            await asyncio.sleep(self.slow_s)
+            writer.write(self.answer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 @pytest_asyncio.fixture
@@ -36,8 +43,12 @@ async def host() -> AsyncIterator[Host]:
     made = Host()
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield made
+    yield made
+    server.close()
+    for serving in made.serving:
+        assert serving is not None
+        serving.cancel()
+        await asyncio.wait((serving,))
 
 
 def leads_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -40,6 +41,11 @@ class Browser:
     async def connect(cls, proxy: Proxy) -> Browser:
         return cls(*await asyncio.open_connection("127.0.0.1", proxy.port))
 
+    async def leave(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(OSError):
+            await self.writer.wait_closed()
+
     def send(self, data: bytes) -> None:
         self.writer.write(data)
 
@@ -68,7 +74,7 @@ async def asked(proxy: Proxy) -> list[dict[str, Any]]:
 async def browser(proxy: Proxy) -> AsyncIterator[Browser]:
     made = await Browser.connect(proxy)
     yield made
-    made.writer.close()
+    await made.leave()
 
 
 async def test_a_request_is_asked_whole_and_answered_as_the_server_says(proxy: Proxy, browser: Browser) -> None:
@@ -160,7 +166,7 @@ async def test_what_is_too_much_is_refused(proxy: Proxy, browser: Browser, monke
     second.send(b"GET http://shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n")
     assert (await second.answer())[0].startswith(b"HTTP/1.1 503")
     assert proxy.take() == []
-    second.writer.close()
+    await second.leave()
 
 
 @pytest.mark.parametrize("junk", [b"\x16\x03\x01junk\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a" * 200_000])
@@ -168,7 +174,7 @@ async def test_junk_ends_its_own_connection_alone(proxy: Proxy, browser: Browser
     bad = await Browser.connect(proxy)
     bad.send(junk)
     assert await bad.reader.read() == b""
-    bad.writer.close()
+    await bad.leave()
     browser.send(b"GET http://shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n")
     assert len(await asked(proxy)) == 1
 
