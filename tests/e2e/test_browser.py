@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
+from environments.browser.world.tasks import World
 from envserver_sdk import Client, Episode
 from envserver_sdk.models import CheckpointKind, Outcome, StepResult
 from tests.conftest import Node
 from tests.e2e.conftest import ServerProcess
+from tests.e2e.world_browser import solve
+
+SHORT = ("order/1", "compare/1")
+"""As many tasks as show that solutions work in a browser as they do without one."""
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
@@ -138,3 +143,14 @@ def test_an_episode_outlives_servers_and_browsers(
         result = step(episode, "click", ref=ref(text, "button"))
         assert (result.reward, result.terminated) == (1.0, True)
         episode.close()
+
+
+@pytest.mark.parametrize("task_id", SHORT)
+def test_an_errand_in_the_world_is_run_in_a_real_browser(client: Client, task_id: str) -> None:
+    assert solve(client, task_id, seed=1).reward == 1.0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("task_id", [task_id for task_id in World().task_ids() if task_id not in SHORT])
+def test_every_errand_is_run_in_a_real_browser(client: Client, task_id: str) -> None:
+    assert solve(client, task_id, seed=1).reward == 1.0

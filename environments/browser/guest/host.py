@@ -29,6 +29,7 @@ SETTLE_S = 5.0
 TICK_S = 0.02
 """A page gets so long to make something of what it was sent."""
 CLOSE_S = 3.0
+DYING_S = 0.3
 REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
 """What Playwright's log says of an element that an action could not be done to."""
 
@@ -80,7 +81,8 @@ class Host:
 
     async def act(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """One action and what is seen then. Raises: playwright.async_api.Error where no browser can be started."""
-        await self._repair()
+        if not await self._lives():
+            await self._restart()
         limit_s = max(0.1, min(self._options["action_timeout_s"], timeout_s - LOOK_S))
         if request["type"] == "wait" and "time_s" in request:
             limit_s = max(0.1, min(request["time_s"] + 1, timeout_s - LOOK_S))
@@ -129,15 +131,15 @@ class Host:
 
     async def _observe(self, error: str | None, shown: dict[str, Any], settle_s: float) -> dict[str, Any]:
         seen: dict[str, Any] = {}
-        if self._chromium.alive:
+        if await self._lives():
             try:
                 seen = await self._seen(settle_s, doubtful=error is not None)
             except (Error, TimeoutError):
                 error = await self._recover_page() or error
                 seen = await self._place()
-        if not self._chromium.alive:
+        if not await self._lives():
             error = "the browser died, and was started again"
-            await self._repair()
+            await self._restart()
             seen = await self._place()
         refused = await self._leave_forbidden()
         if refused:
@@ -157,8 +159,6 @@ class Host:
 
     async def _seen(self, settle_s: float, *, doubtful: bool) -> dict[str, Any]:
         """Raises: playwright.async_api.Error, TimeoutError for a page that does not answer."""
-        if not self.tabs.all:
-            await self._new_page()
         if self.tabs.dialog is not None:
             return await self._looks.place()
         if self.tabs.current.crashed or (doubtful and not await self._answers(self.tabs.current)):
@@ -212,6 +212,8 @@ class Host:
             return False
 
     async def _place(self) -> dict[str, Any]:
+        if not self.tabs.all:
+            return {}
         try:
             return await asyncio.wait_for(self._looks.place(), LOOK_S)
         except (Error, TimeoutError):
@@ -219,10 +221,16 @@ class Host:
 
     # Repairing.
 
-    async def _repair(self) -> None:
-        """A browser that died is started again, with its cookies, its storage and its tabs' addresses."""
-        if self._chromium.alive:
-            return
+    async def _lives(self) -> bool:
+        """Whether there is a browser with a page. One that dies loses its pages first; a page may close its own tab."""
+        if self._chromium.alive and not self.tabs.all:
+            await asyncio.sleep(DYING_S)
+            if self._chromium.alive:
+                await _quietly(self._new_page())
+        return self._chromium.alive and bool(self.tabs.all)
+
+    async def _restart(self) -> None:
+        """The browser anew, with its cookies, its storage and its tabs' addresses."""
         stores = self._looks.storage.items()
         origins = [{"origin": origin, "localStorage": stored} for origin, stored in stores if stored]
         self._blocked = None
@@ -242,7 +250,7 @@ class Host:
             return None
         what = "crashed" if tab.crashed else "does not answer any more"
         url = tab.page.url
-        await self._new_page()
+        await _quietly(self._new_page())
         self._blocked = None
         await _quietly(asyncio.wait_for(tab.page.close(run_before_unload=False), CLOSE_S))
         return f"the page {url[:500]} {what}: its tab was closed, and an empty one opened"
