@@ -54,6 +54,7 @@ HTML = base64.b64encode(b"<script>alert(1)</script>").decode()
         ("gif", drawn("gif"), "of a format that is not shown"),
         ("png", "", "that is no png"),
         ("png", png()[:20], "that is no png"),
+        ("png", base64.b64encode(bytes(8) + base64.b64decode(png())[8:]).decode(), "that is no png"),
         ("png", png() + '"><script>alert(1)</script>', "that is no base64"),
         ("png", png()[:-4] + "\n" + png()[-4:], "that is no base64"),
         ("png", " " + png(), "that is no base64"),

@@ -30,7 +30,7 @@ def read(data: bytes, size: int = 7) -> tuple[Any, list[TrajectoryStep]]:
 
 
 @given(DOCUMENTS, st.lists(VALUES, max_size=4), st.integers(1, 40), st.sampled_from([None, 1]), st.booleans())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_members_come_as_they_stand_wherever_the_text_is_cut(
     document: JsonObject, steps: list[Any], size: int, indent: int | None, ascii_only: bool
 ) -> None:
@@ -44,7 +44,7 @@ def test_members_come_as_they_stand_wherever_the_text_is_cut(
 
 
 @given(DOCUMENTS, st.lists(VALUES, max_size=3), st.data())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_what_breaks_off_is_never_taken_for_the_whole(document: JsonObject, steps: list[Any], data: Any) -> None:
     text = json.dumps({**document, "steps": steps}).encode()
     cut = text[: data.draw(st.integers(0, len(text) - 1))]

@@ -15,8 +15,9 @@ from envserver.view.sections import MAX_SECTIONS, one_line, sections_of, written
 from tests.unit.view.records import png
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
+    max_leaves=12,
 )
 
 
@@ -85,7 +86,7 @@ def test_an_action_may_be_any_json(value: Any) -> None:
 
 
 @given(JSON)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_every_text_and_number_is_shown_somewhere(value: Any) -> None:
     found = "".join(text for _, _, text in shown({"value": value}))
 
@@ -100,7 +101,7 @@ def test_every_text_and_number_is_shown_somewhere(value: Any) -> None:
 
 
 @given(JSON)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_json_for_people_is_json(value: Any) -> None:
     assert json.loads(written(value)) == value
 

@@ -80,7 +80,8 @@ async def test_what_a_server_refuses_leaves_no_file(
     server: RunningServer, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for episode in ("ep_none", "../../health", "ep_1?generation=1#"):
+    there = await play(server)
+    for episode in ("ep_none", "../../health", f"{there}/trajectory#"):
         said = await ask("view", episode, "--url", server.url)
         assert said.status == Exit.NOT_FOUND, said
     assert (await ask("view", "ep_1", "--url", "http://127.0.0.1:1")).status == Exit.UNREACHABLE
