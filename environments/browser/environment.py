@@ -84,7 +84,8 @@ class BrowserEnvironment(Environment):
     async def prepare(self, sandbox: Sandbox) -> None:
         """Start the browser: it takes longer than everything else that a beginning takes."""
         self._driver = await Driver.start(sandbox)
-        await self._driver.see({"op": "prepare"}, StepContext(BEGIN_S), self._nothing)
+        request = {"op": "prepare", "options": Options().for_browser()}
+        await self._driver.see(request, StepContext(BEGIN_S), self._nothing)
 
     @staticmethod
     async def _nothing(_: Any) -> Any:

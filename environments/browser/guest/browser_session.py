@@ -1,6 +1,6 @@
 """The program in a browser's sandbox: takes requests on descriptor 3, answers on 4.
 
-    {"op": "prepare"}                       the browser runs
+    {"op": "prepare", "options"}            the browser runs, and has an empty page
     {"op": "begin", "url", "options"}       the first observation
     {"op": "act", "action", "timeout_s"}    an action, and what is seen then
     {"op": "answers", "answers": [...]}     what the server says to what pages have asked for
@@ -51,8 +51,8 @@ class Program:
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["op"] == "prepare":
-            return {"done": {}}
-        if request["op"] == "begin":
+            self._running = asyncio.ensure_future(self._prepare(request["options"]))
+        elif request["op"] == "begin":
             self._running = asyncio.ensure_future(self._host.begin(request))
         elif request["op"] == "act":
             self._running = asyncio.ensure_future(self._host.act(request["action"], request["timeout_s"]))
@@ -71,6 +71,10 @@ class Program:
         if (error := running.exception()) is not None:
             return {"failed": f"{type(error).__name__}: {error}"[:2000]}
         return {"done": running.result()}
+
+    async def _prepare(self, options: dict[str, Any]) -> dict[str, Any]:
+        await self._host.open(options)
+        return {}
 
 
 async def serve() -> None:

@@ -30,6 +30,8 @@ TICK_S = 0.02
 """A page gets so long to make something of what it was sent."""
 CLOSE_S = 3.0
 DYING_S = 0.3
+CONTEXT = ("viewport", "locale", "timezone")
+"""What a browser's context is made with, and cannot be changed."""
 REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
 """What Playwright's log says of an element that an action could not be done to."""
 
@@ -59,13 +61,20 @@ class Host:
         self._chromium = Chromium(self._playwright, self.proxy.port, digest)
         await self._chromium.start()
 
+    async def open(self, options: dict[str, Any]) -> None:
+        """An empty page, which takes longer than a first page does. Raises: playwright.async_api.Error."""
+        self._options = options
+        self.tabs = Tabs(options["dialogs"])
+        await self._open_context(None)
+
     async def begin(self, request: dict[str, Any]) -> dict[str, Any]:
         """The first observation. Raises: playwright.async_api.Error."""
-        self._options = request["options"]
-        self.tabs = Tabs(self._options["dialogs"])
-        self._looks = Looks(self.tabs, self._options)
+        options = request["options"]
+        if any(self._options.get(name) != options[name] for name in CONTEXT):
+            await self.open(options)
+        self._options, self.tabs.rule = options, options["dialogs"]
+        self._looks = Looks(self.tabs, options)
         self._acts = Acts(self.tabs, self._new_page)
-        await self._open_context(None)
         error = await self._try({"type": "goto", "url": request["url"]}, self._options["action_timeout_s"])
         return await self._observe(error, {}, SETTLE_S)
 

@@ -57,7 +57,7 @@ class Tabs:
 
     def __init__(self, dialogs: str) -> None:
         """`dialogs`: what becomes of a page's questions: accept, dismiss, or ask the policy."""
-        self._rule = dialogs
+        self.rule = dialogs
         self._tabs: list[Tab] = []
         self._current: Tab | None = None
         self.dialog: Dialog | None = None
@@ -138,10 +138,10 @@ class Tabs:
 
     def _asked(self, dialog: Dialog) -> None:
         # A page that asks whether it may be left is not what the policy is here for.
-        if dialog.type == "beforeunload" or self._rule == "accept":
+        if dialog.type == "beforeunload" or self.rule == "accept":
             self._note(dialog, "accepted")
             self._spawn(dialog.accept())
-        elif self._rule == "dismiss" or self.dialog is not None:
+        elif self.rule == "dismiss" or self.dialog is not None:
             self._note(dialog, "dismissed")
             self._spawn(dialog.dismiss())
         else:
