@@ -47,6 +47,11 @@ def is_document(request: Request) -> bool:
     return request.method == "POST" or (request.method == "GET" and "text/html" in request.headers.get("accept", ""))
 
 
+def is_own(request: Request) -> bool:
+    """An address of an obstacle's own: no other one stands in its way."""
+    return request.path.startswith("/.")
+
+
 def is_page(request: Request, response: Response) -> bool:
     """One that can be shown again by asking for its address."""
     kind = dict(response.headers).get("content-type", "")

@@ -128,5 +128,5 @@ def _find_thread(told: Told) -> Walk[Page]:
 
 def _is_meant(lines: list[str], told: Told) -> bool:
     if "by" in told:
-        return _author(lines) == told["by"]
+        return _author(lines) == str(told["by"])
     return any(told["says"] in line for line in lines)

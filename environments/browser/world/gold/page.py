@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html.parser import HTMLParser
@@ -101,12 +101,16 @@ Row = dict[str, str]
 
 
 class Page:
-    def __init__(self, url: str, html: str) -> None:
+    def __init__(self, url: str, html: str, called: Mapping[str, str] | None = None) -> None:
+        """`called`: of links, buttons and labels, what is shown, and what a solution calls it."""
         self.url = url
         reader = _Reader()
         reader.feed(html)
         reader.close()
         self.root = reader.root
+        for node in self.root.all("a", "button", "label") if called else ():
+            if called and node.name in called:
+                node.attributes["aria-label"] = called[node.name]
 
     @cached_property
     def title(self) -> str:
@@ -141,6 +145,14 @@ class Page:
         """Whether there is such a link or button."""
         return any(node.name == name for node in self.root.all("a" if role == "link" else "button"))
 
+    def action(self, name: str) -> str | None:
+        """Where the button of that name sends its form, if that changes something."""
+        for node in self.root.all("button"):
+            form = node.inside("form")
+            if node.name == name and form is not None and form.attributes.get("method") == "post":
+                return urljoin(self.url, form.attributes.get("action", ""))
+        return None
+
     @cached_property
     def facts(self) -> dict[str, str]:
         """Of all tables of names and values."""
@@ -167,7 +179,7 @@ class Page:
     @cached_property
     def labels(self) -> list[str]:
         """Of all fields, lists, buttons to choose."""
-        return [node.words for node in self.root.all("label")]
+        return [node.name for node in self.root.all("label")]
 
     def value(self, label: str) -> str:
         """What stands in a text field. Raises: LookupError."""
@@ -180,7 +192,7 @@ class Page:
 
     def control(self, label: str) -> Node:
         """The one field, list, radio button or checkbox of that label. Raises: LookupError."""
-        keys = [node.attributes.get("for") for node in self.root.all("label") if node.words == label]
+        keys = [node.attributes.get("for") for node in self.root.all("label") if node.name == label]
         controls = self.root.all("input", "select", "textarea")
         found = [
             node

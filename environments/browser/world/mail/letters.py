@@ -53,7 +53,7 @@ def write_letters(rng: random.Random, people: People, shop: ShopData) -> MailDat
     )
     you = people.you
     for time, folder, sender, subject, text in drafts:
-        old = (days_ago(0) - time.date()).days > 12
+        old = (days_ago(0) - time.date()).days > 25
         mail.put(you.handle, folder, sender, you.email, subject, text, time, read=old or rng.random() < 0.5)
     return mail
 

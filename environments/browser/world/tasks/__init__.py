@@ -34,10 +34,12 @@ class World(TaskSet):
             task_id,
             f"{template.about} The seed decides the details; the first observation tells them.",
             GraderSpec(GRADER),
-            public=_public(template),
+            public=_public(template, key),
             hidden={"play": "world", "template": name, "variant": key},
         )
 
 
-def _public(template: Template) -> dict[str, Any]:
-    return {"template": template.name, "sites": list(template.sites), "start_url": template.start_url}
+def _public(template: Template, key: str) -> dict[str, Any]:
+    obstacles = template.obstacles(key)
+    public = {"template": template.name, "sites": list(template.sites), "start_url": template.start_url}
+    return {**public, "obstacles": obstacles} if obstacles else public

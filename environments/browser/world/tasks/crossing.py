@@ -47,6 +47,7 @@ class _Favour:
     told: Told
     order: New
     milestones: dict[str, str]
+    friend: Person
 
 
 def _favour(world: World, rng: random.Random, product: Product, *more: str) -> _Favour:
@@ -57,12 +58,13 @@ def _favour(world: World, rng: random.Random, product: Product, *more: str) -> _
         f"{person.name} has sent you a message with the subject {message.subject!r}, at mail.test. Do what it asks "
         f"for. Choose the shipping method {shipping.title!r}."
     )
-    told = {"subject": message.subject, "from": person.email, "shipping": shipping.title, "confirm": bool(more)}
+    told = {"subject": message.subject, "from": person.name, "shipping": shipping.title, "confirm": bool(more)}
     return _Favour(
         write(what, *more, account(you, MAIL), SAME),
         {**login(you), **told},
         ordered({product.slug: quantity}, address, shipping.key),
         {f"mail message {message.number}": "read the message", f"shop product {product.slug}": "saw the product"},
+        person,
     )
 
 
@@ -79,7 +81,7 @@ def _and_confirm(world: World, rng: random.Random) -> Errand | None:
     answer = New(
         "sent ",
         {
-            "answered the right person": lambda message: message.to.lower() == favour.told["from"],
+            "answered the right person": lambda message: message.to.lower() == favour.friend.email,
             "with the number of the order": lambda message: _is_new_order(world, before, message.text),
         },
     )

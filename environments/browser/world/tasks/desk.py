@@ -321,7 +321,7 @@ def _twice(world: World, rng: random.Random) -> Errand | None:
     )
     return Errand(
         _prompt(world, what),
-        {**login(world.people.agents[0]), "ticket": ticket.number, "of": "total"},
+        {**login(world.people.agents[0]), "ticket": ticket.number},
         looked=(f"desk order {order.number}",),
     )
 

@@ -70,7 +70,7 @@ def _rescue(world: World, rng: random.Random) -> Errand | None:
         f"back to the folder {INBOX!r}."
     )
     wanted: dict[str, object] = {f"folder of message {message.number}": INBOX}
-    return _sorting(world, what, {"rescue": message.subject, "from": person.email, "to": INBOX}, wanted, TRASH)
+    return _sorting(world, what, {"rescue": message.subject, "from": person.name, "to": INBOX}, wanted, TRASH)
 
 
 def _no_such_folder(world: World, rng: random.Random) -> Errand | None:
@@ -115,7 +115,7 @@ def _answering(world: World, message: Message, person: Person, form: str, right:
     what = f"At mail.test, answer the message from {person.name} with the subject {message.subject!r}. {form}"
     return Errand(
         write(what, account(you, MAIL), f"Your account at {SHOP} has the same user name and password."),
-        {**login(you), "from": person.email, "subject": message.subject, "form": form},
+        {**login(you), "from": person.name, "subject": message.subject, "form": form},
         new=(wrote(person.email, right),),
         milestones={f"mail message {message.number}": "read the message", **seen},
     )
@@ -179,7 +179,7 @@ def _no_such_message(world: World, rng: random.Random) -> Errand | None:
     what = f"At mail.test, answer the message from {person.name} with the subject {message.subject!r}. {form}"
     return Errand(
         write(what, account(you, MAIL)),
-        {**login(you), "from": person.email, "subject": message.subject, "form": form},
+        {**login(you), "from": person.name, "subject": message.subject, "form": form},
         looked=("mail search", f"mail message {message.number}", f"mail folder {INBOX}"),
     )
 

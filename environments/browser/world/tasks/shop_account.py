@@ -1,12 +1,10 @@
-"""Errands with what an account has already: to cancel, to add up, to return, to review."""
+"""Errands with what was ordered: to cancel it, to send it back."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from datetime import date
 
-from environments.browser.world import answers
 from environments.browser.world.clock import TODAY, day
 from environments.browser.world.shop.data import (
     CANCELLED,
@@ -15,20 +13,15 @@ from environments.browser.world.shop.data import (
     RETURN_DAYS,
     RETURN_REASONS,
     SHIPPED,
-    Category,
     Line,
     Order,
-    Review,
 )
 from environments.browser.world.tasks.template import (
     Errand,
-    New,
     Template,
     Told,
     account,
-    first_of,
     login,
-    only,
     pick,
     write,
 )
@@ -37,13 +30,13 @@ from environments.browser.world.world import World
 SHOP = "shop.test"
 
 
-def _orders(world: World) -> list[Order]:
+def your_orders(world: World) -> list[Order]:
     """Yours, the newest first."""
     return world.shop.orders_of(world.people.you.handle)
 
 
-def _with(world: World, slug: str) -> list[Order]:
-    return [order for order in _orders(world) if order.line_of(slug)]
+def orders_with(world: World, slug: str) -> list[Order]:
+    return [order for order in your_orders(world) if order.line_of(slug)]
 
 
 # Cancelling
@@ -60,11 +53,11 @@ def _cancelling(world: World, what: str, told: Told, right: list[Order]) -> Erra
 
 
 def _of_product(world: World, rng: random.Random) -> Errand | None:
-    waiting = [order for order in _orders(world) if order.state == PROCESSING]
+    waiting = [order for order in your_orders(world) if order.state == PROCESSING]
     found = pick(
-        rng, [(order, line) for order in waiting for line in order.lines if len(_with(world, line.product)) == 1]
+        rng, [(order, line) for order in waiting for line in order.lines if len(orders_with(world, line.product)) == 1]
     )
-    if found is None:
+    if found is None or len(waiting) < 2:
         return None
     order, line = found
     return _cancelling(world, f"your order of the {line.title}", {"title": line.title}, [order])
@@ -72,7 +65,7 @@ def _of_product(world: World, rng: random.Random) -> Errand | None:
 
 def _dearest(world: World, rng: random.Random) -> Errand | None:
     """An order that cannot be cancelled any more costs more still."""
-    waiting = [order for order in _orders(world) if order.state == PROCESSING]
+    waiting = [order for order in your_orders(world) if order.state == PROCESSING]
     totals = sorted(order.total_cents for order in waiting)
     if len(waiting) < 2 or totals[-1] == totals[-2]:
         return None
@@ -85,7 +78,7 @@ def _dearest(world: World, rng: random.Random) -> Errand | None:
 
 def _since(world: World, rng: random.Random) -> Errand | None:
     """An older one waits as well."""
-    waiting = [order for order in _orders(world) if order.state == PROCESSING]
+    waiting = [order for order in your_orders(world) if order.state == PROCESSING]
     if len(waiting) < 3:
         return None
     first = waiting[rng.randint(1, len(waiting) - 2)]
@@ -98,9 +91,9 @@ def _since(world: World, rng: random.Random) -> Errand | None:
 
 def _on_its_way(world: World, rng: random.Random) -> Errand | None:
     """It was sent off this morning."""
-    fresh = [order for order in _orders(world) if order.state in (PROCESSING, SHIPPED)]
+    fresh = [order for order in your_orders(world) if order.state in (PROCESSING, SHIPPED)]
     found = pick(
-        rng, [(order, line) for order in fresh for line in order.lines if len(_with(world, line.product)) == 1]
+        rng, [(order, line) for order in fresh for line in order.lines if len(orders_with(world, line.product)) == 1]
     )
     if found is None:
         return None
@@ -118,92 +111,13 @@ CANCEL = Template(
 )
 
 
-# Adding up
-
-
-def _adding(world: World, question: str, told: Told, right: int, wrong: int, how: str) -> Errand | None:
-    """`wrong` is what one comes to who counts cancelled orders as well."""
-    if right == wrong or not right:
-        return None
-    you = world.people.you
-    ways = {"amount": answers.amount, "whole": answers.whole}
-    said = {"amount": "Answer with the amount alone, such as €12.34.", "whole": "Answer with the number alone."}
-    decoy = f"{wrong // 100}.{wrong % 100:02}" if how == "amount" else str(wrong)
-    return Errand(
-        write(f"At shop.test, {question} Do not count cancelled orders. {said[how]}", account(you, SHOP)),
-        {**login(you), **told},
-        answer=ways[how](right),
-        decoys=(decoy,),
-        milestones={"shop orders": "saw the orders"},
-    )
-
-
-def _sum(world: World, value: Callable[[Order], int]) -> tuple[int, int]:
-    """Without and with the cancelled ones."""
-    orders = _orders(world)
-    return sum(value(order) for order in orders if order.state != CANCELLED), sum(map(value, orders))
-
-
-def _in_months(world: World, rng: random.Random) -> Errand | None:
-    begin = rng.choice((date(2030, 2, 1), date(2030, 5, 1), date(2030, 8, 1), date(2030, 10, 1)))
-    end = date(begin.year, begin.month + 2, 28)
-
-    def total(order: Order) -> int:
-        return order.total_cents if begin <= order.placed.date() <= end else 0
-
-    question = (
-        f"what is the sum of the totals, shipping included, of your orders placed from {day(begin)} to {day(end)} "
-        "(both days included)?"
-    )
-    return _adding(world, question, {"begin": day(begin), "end": day(end)}, *_sum(world, total), "amount")
-
-
-def _on_category(world: World, rng: random.Random) -> Errand | None:
-    category = rng.choice(list(world.shop.categories.values()))
-
-    def goods(order: Order) -> int:
-        fitting = [line for line in order.lines if world.shop.products[line.product].category == category.slug]
-        return sum(line.quantity * line.price_cents for line in fitting)
-
-    question = f"how much have you spent on products of the category {category.title}, shipping not included?"
-    return _adding(world, question, {"category": category.title}, *_sum(world, goods), "amount")
-
-
-def _on_shipping(world: World, rng: random.Random) -> Errand | None:
-    begin = rng.choice((date(2030, 6, 1), date(2030, 9, 1), date(2030, 12, 1)))
-
-    def shipping(order: Order) -> int:
-        return order.shipping_cents if order.placed.date() >= begin else 0
-
-    question = f"how much have you paid for shipping in total, for your orders placed on or after {day(begin)}?"
-    return _adding(world, question, {"begin": day(begin)}, *_sum(world, shipping), "amount")
-
-
-def _pieces(world: World, rng: random.Random) -> Errand | None:
-    maker = rng.choice(sorted({product.maker for product in world.shop.products.values()}))
-
-    def pieces(order: Order) -> int:
-        return sum(line.quantity for line in order.lines if line.title.startswith(f"{maker} "))
-
-    question = f"how many pieces of products by {maker} have you ordered in all your orders together?"
-    return _adding(world, question, {"maker": maker}, *_sum(world, pieces), "whole")
-
-
-SPENDING = Template(
-    "spending",
-    "Add something up over all orders of an account.",
-    (SHOP,),
-    (_in_months, _on_category, _on_shipping, _pieces),
-)
-
-
 # Returning
 
 
 def _takeable(world: World) -> list[tuple[Order, Line]]:
     """Of products that were ordered once."""
-    pairs = [(order, line) for order in _orders(world) if order.takes_returns for line in order.lines]
-    return [(order, line) for order, line in pairs if len(_with(world, line.product)) == 1]
+    pairs = [(order, line) for order in your_orders(world) if order.takes_returns for line in order.lines]
+    return [(order, line) for order, line in pairs if len(orders_with(world, line.product)) == 1]
 
 
 def _returning(world: World, what: str, reason: str, told: Told, order: Order, slugs: list[str]) -> Errand:
@@ -228,7 +142,7 @@ def _one_product(world: World, rng: random.Random) -> Errand | None:
 
 
 def _whole_order(world: World, rng: random.Random) -> Errand | None:
-    order = pick(rng, [order for order in _orders(world) if order.takes_returns and len(order.lines) > 1])
+    order = pick(rng, [order for order in your_orders(world) if order.takes_returns and len(order.lines) > 1])
     if order is None:
         return None
     what = f"every product in your order {order.number}"
@@ -238,7 +152,7 @@ def _whole_order(world: World, rng: random.Random) -> Errand | None:
 
 def _of_maker(world: World, rng: random.Random) -> Errand | None:
     """Of the last delivery, though an older one has something of that maker as well."""
-    done = [order for order in _orders(world) if order.state == DELIVERED]
+    done = [order for order in your_orders(world) if order.state == DELIVERED]
     last = max(done, key=lambda order: (order.delivered or date.min, order.placed), default=None)
     if last is None or not last.takes_returns or sum(order.delivered == last.delivered for order in done) > 1:
         return None
@@ -254,11 +168,11 @@ def _too_late(world: World, rng: random.Random) -> Errand | None:
     """But not by long."""
     late = [
         order
-        for order in _orders(world)
+        for order in your_orders(world)
         if order.delivered and RETURN_DAYS < (TODAY - order.delivered).days < 4 * RETURN_DAYS
     ]
     order = pick(rng, late)
-    if order is None or any(len(_with(world, line.product)) > 1 for line in order.lines):
+    if order is None or any(len(orders_with(world, line.product)) > 1 for line in order.lines):
         return None
     line, you = rng.choice(order.lines), world.people.you
     reason = rng.choice(RETURN_REASONS)
@@ -270,88 +184,3 @@ def _too_late(world: World, rng: random.Random) -> Errand | None:
 
 
 RETURN = Template("return", "Request a return.", (SHOP,), (_one_product, _whole_order, _of_maker, _too_late))
-
-
-# Reviewing
-
-OPINIONS = (
-    ("Keeps its promise", "After a month of daily use I have nothing to complain about."),
-    ("Not what I hoped for", "It works, but the lid does not close properly."),
-    ("Fine for the money", "There are better ones, but not at this price."),
-    ("Too heavy for me", "Good quality, yet I leave it at home most days."),
-)
-
-
-def _reviewing(world: World, rng: random.Random, what: str, told: Told, slug: str) -> Errand:
-    you, stars, (title, text) = world.people.you, rng.randint(1, 5), rng.choice(OPINIONS)
-    prompt = write(
-        f"At shop.test, publish a review of {what}: {stars} star{'s' * (stars > 1)}, with the title {title!r} and "
-        f"the text {text!r}",
-        account(you, SHOP),
-    )
-    deed = New(
-        "review ",
-        {
-            "reviewed the right product": lambda review: review in world.shop.products[slug].reviews,
-            "with the right stars": lambda review: review.stars == stars,
-            "in the right words": lambda review: _says(review, title, text),
-        },
-    )
-    told = {**login(you), "stars": stars, "title": title, "text": text, **told}
-    return Errand(prompt, told, new=(deed,), milestones={f"shop product {slug}": "saw the product"})
-
-
-def _says(review: Review, title: str, text: str) -> bool:
-    return answers.plain(review.title) == answers.plain(title) and answers.plain(review.text) == answers.plain(text)
-
-
-def _named(world: World, rng: random.Random) -> Errand | None:
-    order = pick(rng, [order for order in _orders(world) if order.state == DELIVERED])
-    if order is None:
-        return None
-    line = rng.choice(order.lines)
-    return _reviewing(world, rng, f"the {line.title}", {"product": line.title}, line.product)
-
-
-def _dearest_of(world: World, rng: random.Random) -> Errand | None:
-    order = pick(rng, [order for order in _orders(world) if order.state == DELIVERED and len(order.lines) > 1])
-    if order is None:
-        return None
-    line = max(order.lines, key=lambda line: line.price_cents)
-    if line is order.lines[0]:
-        return None
-    what = f"the product with the highest price for a single piece in your order {order.number}"
-    return _reviewing(world, rng, what, {"order": order.number}, line.product)
-
-
-def _last_of_category(world: World, rng: random.Random) -> Errand | None:
-    """Several of that kind were ordered, the last one in an order that stands."""
-
-    def make(category: Category) -> Errand | None:
-        orders = [order for order in _orders(world) if _lines_of(world, order, category.slug)]
-        if len(orders) < 2 or orders[0].state == CANCELLED:
-            return None
-        line = only(_lines_of(world, orders[0], category.slug))
-        if line is None:
-            return None
-        what = f"the product of the category {category.title} that you have ordered last"
-        return _reviewing(world, rng, what, {"category": category.title}, line.product)
-
-    return first_of(rng, list(world.shop.categories.values()), make)
-
-
-def _lines_of(world: World, order: Order, category: str) -> list[Line]:
-    return [line for line in order.lines if world.shop.products[line.product].category == category]
-
-
-def _never_bought(world: World, rng: random.Random) -> Errand | None:
-    product = pick(rng, [each for each in world.shop.products.values() if not _with(world, each.slug)])
-    if product is None:
-        return None
-    errand = _reviewing(world, rng, f"the {product.title}", {"product": product.title}, product.slug)
-    return Errand(errand.prompt, errand.told, looked=(f"shop product {product.slug}", "shop orders"))
-
-
-REVIEW = Template(
-    "review", "Publish a review in given words.", (SHOP,), (_named, _dearest_of, _last_of_category, _never_bought)
-)

@@ -213,10 +213,9 @@ def _best_rated(world: World, rng: random.Random) -> Errand | None:
 
 
 BARGAINS = {
-    "tents": "which tent costs least for each person that it sleeps (its price divided by the number given as "
-    "'Sleeps')?",
-    "backpacks": "which backpack costs least for each litre (its price divided by the number given as 'Volume')?",
-    "kettles": "which kettle costs least for each millilitre (its price divided by the number given as 'Capacity')?",
+    "tents": "each person that it sleeps (its price divided by the number given as 'Sleeps')",
+    "backpacks": "each litre (its price divided by the number given as 'Volume')",
+    "kettles": "each millilitre (its price divided by the number given as 'Capacity')",
 }
 
 
@@ -235,7 +234,8 @@ def _per_unit(world: World, rng: random.Random) -> Errand | None:
         if decoy is None or ranked[0] is decoy or price(ranked[1]) < 1.03 * price(ranked[0]):
             return None
         told = {"category": category.title, "feature": feature.name}
-        return _named(f"At shop.test, {BARGAINS[slug]}", told, [ranked[0], decoy], category)
+        question = f"At shop.test, which product in the category {category.title} costs least for {BARGAINS[slug]}?"
+        return _named(question, told, [ranked[0], decoy], category)
 
     return first_of(rng, list(BARGAINS), make)
 

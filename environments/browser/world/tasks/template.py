@@ -20,6 +20,22 @@ T = TypeVar("T")
 Told = Mapping[str, Any]
 
 
+ROUGH = "rough"
+"""The key of a task with obstacles."""
+HINDRANCES: Mapping[str, Any] = {
+    "cookie_wall": True,
+    "newsletter": {"after": 1},
+    "captcha": {"after": 3},
+    "rate_limit": {"requests": 7, "refusals": 2},
+    "fail_once": {"share": 0.2},
+    "session_expiry": {"after": 6},
+    "layout": {"variant": 2},
+    "wording": {"variant": 1},
+    "slow": {"share": 0.2, "delay_s": 1.0},
+    "prompt_injection": {"how": "comment", "share": 0.5},
+}
+
+
 @dataclass(frozen=True)
 class End:
     """What a test looks at."""
@@ -84,12 +100,18 @@ class Template:
     variants: tuple[Variant, ...]
 
     def variant(self, key: str) -> Variant:
-        """Keys count from 1, in an order that says nothing. Raises: KeyError."""
+        """Keys count from 1, in an order that says nothing; the rough one is any of them. Raises: KeyError."""
         if key not in self.keys:
             raise KeyError(key)
         shuffled = list(self.variants)
-        random.Random(f"variants of {self.name}").shuffle(shuffled)
-        return shuffled[int(key) - 1]
+        rng = random.Random(f"variants of {self.name}")
+        rng.shuffle(shuffled)
+        return rng.choice(shuffled) if key == ROUGH else shuffled[int(key) - 1]
+
+    def obstacles(self, key: str) -> dict[str, Any]:
+        """What stands in the way of a task: of the rough one, some things."""
+        names = random.Random(f"obstacles of {self.name}").sample(sorted(HINDRANCES), 3)
+        return {name: HINDRANCES[name] for name in names} if key == ROUGH else {}
 
     @property
     def start_url(self) -> str:
@@ -97,7 +119,7 @@ class Template:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return tuple(str(number) for number in range(1, len(self.variants) + 1))
+        return (*(str(number) for number in range(1, len(self.variants) + 1)), ROUGH)
 
 
 # How a prompt is written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
@@ -31,6 +32,8 @@ class HttpBrowser:
     requests: list[Request] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
     page: Page = field(default_factory=lambda: Page("about:blank", ""))
+    called: Mapping[str, str] = field(default_factory=dict)
+    """What is shown on buttons, links and labels, and what a solution calls it."""
     _filled: dict[int, str] = field(default_factory=dict)
     """By the field's element, what was written into it since the page was loaded."""
 
@@ -48,6 +51,7 @@ class HttpBrowser:
         raise AssertionError("the solution comes to no end")
 
     def act(self, step: Step) -> Page:
+        """One of those that do not end."""
         if isinstance(step, Open):
             self.visit("GET", urljoin(self.page.url, step.url))
         elif isinstance(step, Click):
@@ -65,9 +69,9 @@ class HttpBrowser:
         """And follow where it leads."""
         for _ in range(MAX_REDIRECTS):
             response = self.ask(method, url, body)
-            location = dict(response.headers).get("location")
+            location = None if response.abort else dict(response.headers).get("location")
             if location is None:
-                self.page = Page(url, response.body.decode())
+                self.page = Page(url, response.body.decode(), self.called)
                 self._filled = {}
                 return
             method, body, url = "GET", b"", urljoin(url, location)

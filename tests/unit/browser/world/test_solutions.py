@@ -6,8 +6,10 @@ from collections import Counter
 
 import pytest
 
+from environments.browser.obstacles.rewriting import WORDINGS
 from environments.browser.play import Check
 from environments.browser.world.answers import is_right
+from environments.browser.world.gold.careful import careful
 from environments.browser.world.gold.solutions import SOLUTIONS
 from environments.browser.world.gold.steps import Steps
 from environments.browser.world.play import WorldPlay
@@ -18,7 +20,8 @@ from tests.unit.browser.world.http_browser import End, HttpBrowser
 from tests.unit.browser.world.near_misses import CHANGED, harm, write_wrongly
 
 TASKS = World()
-IDS = TASKS.task_ids()
+ALL = TASKS.task_ids()
+IDS = [task_id for task_id in ALL if not task_id.endswith("/rough")]
 
 
 def paid(play: WorldPlay, end: End) -> float:
@@ -128,10 +131,26 @@ def test_an_order_that_was_cancelled_again_is_no_harm() -> None:
     assert paid(play, run(play, solution("order/1", told))) == 1.0
 
 
+def plain_words() -> dict[str, str]:
+    return {new: old for old, new in WORDINGS[1].items()}
+
+
+@pytest.mark.parametrize("task_id", [task_id for task_id in ALL if task_id not in IDS])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_rough_task_is_solved_by_who_is_not_put_off(task_id: str, seed: int) -> None:
+    play = play_of(task_id, seed)
+    obstacles = TASKS.get(task_id).public["obstacles"]
+    told = play.errand.told
+    browser = HttpBrowser(play.web, called=plain_words() if "wording" in obstacles else {})
+    end = browser.run(careful(solution(task_id, told), told), play.start_url)
+    assert paid(play, end) == 1.0
+    assert play.notes() == []
+
+
 def test_no_template_has_more_than_a_tenth_of_the_tasks_and_some_cannot_be_done() -> None:
-    counts = Counter(task_id.partition("/")[0] for task_id in IDS)
+    counts = Counter(task_id.partition("/")[0] for task_id in ALL)
     assert len(IDS) >= 60
     assert len(counts) >= 12
-    assert max(counts.values()) <= len(IDS) / 10
+    assert max(counts.values()) <= len(ALL) / 10
     assert 10 <= len(IDS) - len(FEASIBLE) <= 20
     assert set(SOLUTIONS) == set(TEMPLATES)
