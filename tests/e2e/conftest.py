@@ -128,7 +128,8 @@ def lasting_server(node: Node, tmp_path: Path) -> Iterator[ServerProcess]:
 @pytest.fixture
 def nothing_left(node: Node) -> Iterator[None]:
     """After the test the node holds what it held before: processes, mounts, groups, layers, directories, devices."""
-    before = inventory.idle(node.container)  # the test before may have sandboxes on their way out
+    destroy_all(node)  # what the test before has left, or not yet
+    before = inventory.idle(node.container)
     yield
     after = inventory.settle(node.container, before)
     destroy_all(node)  # so that one failure is not every later test's

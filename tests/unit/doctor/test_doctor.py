@@ -62,13 +62,13 @@ class Surroundings(Host):
             DOCKER: Ran(0, "20.10.24+dfsg1"),
             COMPOSE: Ran(0, "2.20.1"),
             "docker info --format {{.DockerRootDir}}": Ran(0, "/var/lib/docker"),
-            LISTED: Ran(0, "envserver/node\nenvserver/code\nenvserver/busybox\nenvserver/gym\nenvserver/tools\ndebian"),
+            LISTED: Ran(0, "envserver/node\nenvserver/code\nenvserver/busybox\nenvserver/gym\nenvserver/tools\nenvserver/browser\ndebian"),
             _ps("launcher"): Ran(0, NODE_ID),
             _ps("server"): Ran(0, NODE_ID),
             f"{IN_LAUNCHER} sh -c crun --version; criu --version": Ran(0, TOOLS),
             f"{IN_LAUNCHER} envserver health --launcher": Ran(0, "{}"),
             f"{IN_LAUNCHER} envserver images ls --json": Ran(
-                0, json.dumps([{"names": [name]} for name in ("code", "busybox", "gym", "tools")])
+                0, json.dumps([{"names": [name]} for name in ("code", "busybox", "gym", "tools", "browser")])
             ),
         }
     )
@@ -356,7 +356,7 @@ def test_inside_a_node_no_docker_is_needed() -> None:
     host = Surroundings(programs={}, health="refused").writing("/usr/lib/envserver/agent", "")
     host.saying("sh -c crun --version; criu --version", Ran(0, TOOLS))
     host.saying("envserver health --launcher", Ran(0, "{}"))
-    host.saying("envserver images ls --json", Ran(0, '[{"names": ["code", "busybox", "gym", "tools"]}]'))
+    host.saying("envserver images ls --json", Ran(0, '[{"names": ["code", "busybox", "gym", "tools", "browser"]}]'))
     findings = find(host)
     assert "docker" not in findings
     assert {finding.name for finding in findings.values() if finding.level is not Level.OK} == {"server"}
