@@ -11,6 +11,7 @@ import pytest
 
 from envserver.doctor import CHECKS, Finding, Host, Level, Purpose, Ran, Settings, diagnose
 from envserver.doctor.checks import BEFORE_UP, MACHINE
+from envserver.images.build import NODE_IMAGES
 
 GIB = 1 << 30
 SETTINGS = Settings()
@@ -62,7 +63,7 @@ class Surroundings(Host):
             DOCKER: Ran(0, "20.10.24+dfsg1"),
             COMPOSE: Ran(0, "2.20.1"),
             "docker info --format {{.DockerRootDir}}": Ran(0, "/var/lib/docker"),
-            LISTED: Ran(0, "envserver/node\nenvserver/code\nenvserver/busybox\nenvserver/gym\nenvserver/tools\nenvserver/browser\ndebian"),
+            LISTED: Ran(0, "\n".join([*(f"envserver/{name}" for name in NODE_IMAGES), "debian"])),
             _ps("launcher"): Ran(0, NODE_ID),
             _ps("server"): Ran(0, NODE_ID),
             f"{IN_LAUNCHER} sh -c crun --version; criu --version": Ran(0, TOOLS),

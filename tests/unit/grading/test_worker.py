@@ -226,5 +226,6 @@ async def test_cancelling_a_grade_leaves_no_sandbox(make_sandbox: SandboxFactory
 
 def test_an_unknown_grader_is_named_with_those_that_exist() -> None:
     assert get_grader("worker").kind == "worker"
-    with pytest.raises(GradingError, match="no grader is called 'nope'; known: answer, calls, checks, return, worker, world"):
+    known = "answer, calls, checks, return, worker, world"
+    with pytest.raises(GradingError, match=f"no grader is called 'nope'; known: {known}"):
         get_grader("nope")

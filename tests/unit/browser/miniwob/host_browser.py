@@ -30,8 +30,11 @@ class HostBrowser:
         self.requests: list[Request] = []
 
     async def begin(self, play: Play, **options: Any) -> dict[str, Any]:
+        if hasattr(self, "play"):
+            await self.program._context.close()
         self.play, self.requests = play, []
         chosen = Options(**options).for_browser()
+        await self.program.open(chosen)
         return await self._answering(self.program.begin({"url": play.start_url, "options": chosen}))
 
     async def act(self, action: Mapping[str, Any]) -> dict[str, Any]:
