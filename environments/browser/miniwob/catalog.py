@@ -38,6 +38,15 @@ questions are not in the wheel.
 REAL_TIME = frozenset({"button-delay", "chase-circle", "hover-shape", "moving-items", "simon-says"})
 """Their pages go on while a policy thinks: a slow one fails them, however good it is."""
 
+_PIE = "the slice that is chosen from the beginning takes no clicks: a problem that asks for it cannot be solved"
+_MAIL = "two mails may be by the sender that is named, and only one of them is meant"
+FLAWS: Mapping[str, str] = {
+    "click-pie": _PIE,
+    "click-pie-nodelay": _PIE,
+    **dict.fromkeys((page for page in PAGES if page.startswith("email-inbox")), _MAIL),
+}
+"""Of pages whose problems, under a few seeds, are none that could be solved by whoever understands them."""
+
 _VARIANTS = """
 1 2 3 all auto delete dynamic easy forward grid hard important large layouts medium nl nodelay noscroll orderings popup
 reply soft some star transfer turk

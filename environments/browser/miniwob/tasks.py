@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from environments.browser.miniwob import wheel
-from environments.browser.miniwob.catalog import PAGES, REAL_TIME, split_of
+from environments.browser.miniwob.catalog import FLAWS, PAGES, REAL_TIME, split_of
 from environments.browser.miniwob.site import ORIGIN
 from environments.tasks import GraderSpec, Task, TaskSet
 
@@ -47,7 +47,11 @@ class Miniwob(TaskSet):
             task_id,
             PROMPT + MOVING if moving else PROMPT,
             GraderSpec("checks"),
-            public={"start_url": ORIGIN + wheel.page_path(task_id), "real_time": moving},
+            public={
+                "start_url": ORIGIN + wheel.page_path(task_id),
+                "real_time": moving,
+                **({"flaw": FLAWS[task_id]} if task_id in FLAWS else {}),
+            },
             max_steps=MAX_STEPS,
             hidden={"play": "miniwob", "page": task_id},
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from environments.browser.miniwob import wheel
-from environments.browser.miniwob.catalog import LEFT_OUT, PAGES, REAL_TIME, TEST_FAMILIES, family, split_of
+from environments.browser.miniwob.catalog import FLAWS, LEFT_OUT, PAGES, REAL_TIME, TEST_FAMILIES, family, split_of
 from environments.browser.miniwob.tasks import Miniwob
 from environments.browser.plays import make_play
 from environments.tasks import GraderSpec
@@ -43,6 +43,13 @@ def test_tells_of_pages_that_do_not_wait() -> None:
     assert tasks.get("chase-circle").public["real_time"] is True
     assert tasks.get("chase-circle").prompt != tasks.get("click-test").prompt
     assert tasks.get("click-test").public["real_time"] is False
+
+
+def test_tells_of_pages_that_cannot_always_be_solved() -> None:
+    tasks = Miniwob()
+    assert set(PAGES) >= set(FLAWS)
+    assert "cannot be solved" in tasks.get("click-pie").public["flaw"]
+    assert {task_id for task_id in tasks.task_ids() if "flaw" in tasks.get(task_id).public} == set(FLAWS)
 
 
 def test_splits_part_the_pages_without_parting_a_family() -> None:
