@@ -13,7 +13,6 @@ from environments.browser.obstacles.rewriting import Layout, PromptInjection, Wo
 from environments.browser.web.messages import Request, Response
 from environments.browser.web.web import Web
 
-MAX_NOTES = 20
 KINDS: Mapping[str, Callable[..., Obstacle]] = {
     "fail_once": FailOnce,
     "rate_limit": RateLimit,
@@ -75,7 +74,7 @@ class ObstructedWeb(Web):
 
     def notes(self) -> list[dict[str, Any]]:
         injection = self._obstacles.get("prompt_injection")
-        return injection.notes[:MAX_NOTES] if isinstance(injection, PromptInjection) else []
+        return list(injection.notes) if isinstance(injection, PromptInjection) else []
 
     def snapshot(self) -> Any:
         states = {name: obstacle.state() for name, obstacle in self._obstacles.items()}

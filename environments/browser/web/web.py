@@ -10,6 +10,8 @@ from environments.browser.web.messages import Request, Response
 from environments.browser.web.site import Site
 
 log = logging.getLogger(__name__)
+MAX_KEPT_BYTES = 256 * 1024
+"""Of all requests that changed a site: an episode's snapshot is written down after each step."""
 
 
 class Web:
@@ -18,6 +20,7 @@ class Web:
     def __init__(self, sites: Sequence[Site]) -> None:
         self._sites = {host: site for site in sites for host in site.hosts}
         self._changes: list[dict[str, Any]] = []
+        self._kept_bytes = 0
 
     def serves(self, host: str) -> bool:
         return host in self._sites
@@ -30,6 +33,9 @@ class Web:
             return Response.plain("That is no address.\n", 400)
         if site is None:
             return Response.plain(f"There is no host {request.host[:253]}.\n", 502)
+        size = len(request.url) + len(request.body)
+        if request.method == "POST" and self._kept_bytes + size > MAX_KEPT_BYTES:
+            return Response.plain("No more changes are taken here.\n", 429)
         before = site.version
         try:
             response = site.answer(request)
@@ -38,6 +44,7 @@ class Web:
             response = Response.plain("The site has failed.\n", 500)
         if site.version != before:
             self._changes.append(request.as_json())
+            self._kept_bytes += size
         if response.status == 404 and request.path == "/favicon.ico":  # asked for by every browser, missed by nobody
             return Response(204)
         return response

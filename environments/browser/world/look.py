@@ -22,6 +22,8 @@ a{color:var(--ink)}
 .top .brand{font-size:1.35rem;font-weight:700}
 .top nav ul{display:flex;gap:1rem;list-style:none;margin:0;padding:0;flex-wrap:wrap}
 .top form{margin:0;display:inline}
+.top nav li{display:flex;align-items:center}
+main nav ul{display:flex;gap:1rem;list-style:none;padding:0}
 .who{margin-left:auto;display:flex;gap:.6rem;align-items:center}
 main{max-width:1080px;margin:1rem auto;background:#fff;padding:1rem 1.6rem 2rem;border:1px solid #ddd}
 footer{max-width:1080px;margin:0 auto 2rem;color:#777;font-size:.85rem}

@@ -59,8 +59,7 @@ def _judge(errand: Errand, end: End, answer: str | None, infeasible: bool, misle
         yield Check("said that it cannot be done", infeasible)
         yield Check("looked before saying so", bool(end.world.seen & set(errand.looked)), LOOKED)
     if errand.answer is not None:
-        said = answer if answer is not None and not infeasible else None
-        yield Check("the answer is right", said is not None and is_right(said, errand.answer))
+        yield Check("the answer is right", answer is not None and is_right(answer, errand.answer))
     for name, value in errand.wanted.items():
         yield Check(name, name in changed and changed[name] == value)
     for new in errand.new:

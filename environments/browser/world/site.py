@@ -23,7 +23,7 @@ from environments.browser.world.people import Person
 from environments.browser.world.world import World
 
 log = logging.getLogger(__name__)
-MAX_BODY = 200_000
+MAX_BODY = 60_000
 VISITOR, LOGIN = "visitor", "login"
 
 

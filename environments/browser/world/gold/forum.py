@@ -75,7 +75,7 @@ def reply(told: Told) -> Steps:
     if told["ask"] == "price":
         text = next(line for line in page.lines if line.startswith("€"))
     elif told["ask"] == "rating":
-        text = next(line for line in page.lines if " out of 5 (" in line).split()[0]
+        text = next((line.split()[0] for line in page.lines if " out of 5 (" in line), "none")
     else:
         page = yield Click("link", page.facts["Maker"])
         text = page.facts["Founded"]

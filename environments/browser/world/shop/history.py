@@ -21,11 +21,11 @@ from environments.browser.world.shop.data import (
 )
 
 STREETS = "Canal Street,Mill Lane,Harbour Road,Orchard Way,Station Street,Quarry Hill,Elm Court,Chapel Row".split(",")
-YOURS, OTHERS = 13, 28
+YOURS, OTHERS = 11, 36
 """Before the last few, of which half are yours."""
 FIRST_NUMBER = 48_210
-RECENT = (8, 6, 5, 4, 3, 3, 2, 1)
-"""Days since the last orders: some of them are still on their way."""
+RECENT = (24, 19, 15, 11, 8, 6, 5, 4, 3, 3, 2, 1)
+"""Days since the last orders: some have just been delivered, others are still on their way."""
 
 
 def make_addresses(rng: random.Random, person: Person, labels: tuple[str, ...]) -> list[Address]:

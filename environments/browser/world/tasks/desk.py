@@ -242,9 +242,11 @@ def _unasked(world: World) -> list[Order]:
     return [order for order in others if order.state == DELIVERED and order.number not in asked]
 
 
-def _cancelled(world: World, rng: random.Random, *, refunded: bool) -> Order:
-    """One more that was not delivered after all."""
-    order = rng.choice(_unasked(world))
+def _cancelled(world: World, rng: random.Random, *, refunded: bool) -> Order | None:
+    """One more that was not delivered after all, if there is one left."""
+    order = pick(rng, _unasked(world))
+    if order is None:
+        return None
     order.state, order.delivered = CANCELLED, None
     order.refunded_cents = order.total_cents if refunded else 0
     return order
@@ -263,6 +265,8 @@ def _refunding(world: World, what: str, told: Told, amounts: dict[str, int], sol
 
 def _all_of_it(world: World, rng: random.Random) -> Errand | None:
     order = _cancelled(world, rng, refunded=False)
+    if order is None:
+        return None
     ticket = _wants_money(world, order, max(world.desk.tickets) + 1)
     what = (
         f"Ticket #{ticket.number} asks for money back. Refund the whole total of the order that it is about, and set "
@@ -301,8 +305,11 @@ def _who_is_owed(world: World, rng: random.Random) -> Errand | None:
     orders: list[Order] = []
     tickets: list[Ticket] = []
     for refunded in rng.sample((False, False, True), 3):
-        orders.append(_cancelled(world, rng, refunded=refunded))
-        tickets.append(_wants_money(world, orders[-1], max(world.desk.tickets) + 1))
+        order = _cancelled(world, rng, refunded=refunded)
+        if order is None:
+            return None
+        orders.append(order)
+        tickets.append(_wants_money(world, order, max(world.desk.tickets) + 1))
     numbers = " and ".join((", ".join(f"#{ticket.number}" for ticket in tickets[:-1]), f"#{tickets[-1].number}"))
     what = (
         f"The tickets {numbers} ask for money back. Refund the whole total of each of their orders of which nothing "
@@ -314,6 +321,8 @@ def _who_is_owed(world: World, rng: random.Random) -> Errand | None:
 
 def _twice(world: World, rng: random.Random) -> Errand | None:
     order = _cancelled(world, rng, refunded=True)
+    if order is None:
+        return None
     ticket = _wants_money(world, order, max(world.desk.tickets) + 1)
     what = (
         f"Ticket #{ticket.number} asks for money back. Refund {euros(order.total_cents)} of the order that it is "

@@ -8,6 +8,7 @@ from datetime import date
 
 from environments.browser.world import answers
 from environments.browser.world.clock import day
+from environments.browser.world.lore import MAKERS
 from environments.browser.world.shop.data import (
     CANCELLED,
     DELIVERED,
@@ -61,48 +62,53 @@ def _sum(world: World, value: Callable[[Order], int]) -> tuple[int, int]:
 
 
 def _in_months(world: World, rng: random.Random) -> Errand | None:
-    begin = rng.choice((date(2030, 2, 1), date(2030, 5, 1), date(2030, 8, 1), date(2030, 10, 1)))
-    end = date(begin.year, begin.month + 2, 28)
+    def make(begin: date) -> Errand | None:
+        end = date(begin.year, begin.month + 2, 28)
 
-    def total(order: Order) -> int:
-        return order.total_cents if begin <= order.placed.date() <= end else 0
+        def total(order: Order) -> int:
+            return order.total_cents if begin <= order.placed.date() <= end else 0
 
-    question = (
-        f"what is the sum of the totals, shipping included, of your orders placed from {day(begin)} to {day(end)} "
-        "(both days included)?"
-    )
-    return _adding(world, question, {"begin": day(begin), "end": day(end)}, *_sum(world, total), "amount")
+        question = (
+            f"what is the sum of the totals, shipping included, of your orders placed from {day(begin)} to {day(end)} "
+            "(both days included)?"
+        )
+        return _adding(world, question, {"begin": day(begin), "end": day(end)}, *_sum(world, total), "amount")
+
+    return first_of(rng, [date(2030, month, 1) for month in range(2, 11)], make)
 
 
 def _on_category(world: World, rng: random.Random) -> Errand | None:
-    category = rng.choice(list(world.shop.categories.values()))
+    def make(category: Category) -> Errand | None:
+        def goods(order: Order) -> int:
+            fitting = [line for line in order.lines if world.shop.products[line.product].category == category.slug]
+            return sum(line.quantity * line.price_cents for line in fitting)
 
-    def goods(order: Order) -> int:
-        fitting = [line for line in order.lines if world.shop.products[line.product].category == category.slug]
-        return sum(line.quantity * line.price_cents for line in fitting)
+        question = f"how much have you spent on products of the category {category.title}, shipping not included?"
+        return _adding(world, question, {"category": category.title}, *_sum(world, goods), "amount")
 
-    question = f"how much have you spent on products of the category {category.title}, shipping not included?"
-    return _adding(world, question, {"category": category.title}, *_sum(world, goods), "amount")
+    return first_of(rng, list(world.shop.categories.values()), make)
 
 
 def _on_shipping(world: World, rng: random.Random) -> Errand | None:
-    begin = rng.choice((date(2030, 6, 1), date(2030, 9, 1), date(2030, 12, 1)))
+    def make(begin: date) -> Errand | None:
+        def shipping(order: Order) -> int:
+            return order.shipping_cents if order.placed.date() >= begin else 0
 
-    def shipping(order: Order) -> int:
-        return order.shipping_cents if order.placed.date() >= begin else 0
+        question = f"how much have you paid for shipping in total, for your orders placed on or after {day(begin)}?"
+        return _adding(world, question, {"begin": day(begin)}, *_sum(world, shipping), "amount")
 
-    question = f"how much have you paid for shipping in total, for your orders placed on or after {day(begin)}?"
-    return _adding(world, question, {"begin": day(begin)}, *_sum(world, shipping), "amount")
+    return first_of(rng, [date(2030, month, 1) for month in range(5, 13)], make)
 
 
 def _pieces(world: World, rng: random.Random) -> Errand | None:
-    maker = rng.choice(sorted({product.maker for product in world.shop.products.values()}))
+    def make(maker: str) -> Errand | None:
+        def pieces(order: Order) -> int:
+            return sum(line.quantity for line in order.lines if line.title.startswith(f"{maker} "))
 
-    def pieces(order: Order) -> int:
-        return sum(line.quantity for line in order.lines if line.title.startswith(f"{maker} "))
+        question = f"how many pieces of products by {maker} have you ordered in all your orders together?"
+        return _adding(world, question, {"maker": maker}, *_sum(world, pieces), "whole")
 
-    question = f"how many pieces of products by {maker} have you ordered in all your orders together?"
-    return _adding(world, question, {"maker": maker}, *_sum(world, pieces), "whole")
+    return first_of(rng, list(MAKERS), make)
 
 
 SPENDING = Template(

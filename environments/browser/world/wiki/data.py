@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 HOST = "wiki.test"
 ORIGIN = f"http://{HOST}"
-MAX_TEXT, MAX_SUMMARY = 20_000, 200
+MAX_TEXT, MAX_SUMMARY = 8_000, 200
 
 
 @dataclass(frozen=True)

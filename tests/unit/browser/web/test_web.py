@@ -68,6 +68,17 @@ def test_what_changed_a_site_is_kept_and_brings_it_back() -> None:
     assert again.snapshot() == web.snapshot()
 
 
+def test_what_is_kept_has_a_limit_and_looking_has_none() -> None:
+    web = Web([Counting()])
+    post = Request("POST", "http://count.test/", FORM, b"by=1&junk=" + b"x" * 100_000)
+    assert [web.answer(post).status for _ in range(4)] == [200, 200, 429, 429]
+    assert web.answer(Request("GET", "http://count.test/")).body == b"2"
+    assert len(web.snapshot()) == 2
+    again = Web([Counting()])
+    again.restore(web.snapshot())
+    assert again.answer(post).status == 429
+
+
 def test_a_request_says_what_was_sent() -> None:
     headers = {**FORM, "cookie": 'a=1; b="x y"; a=2', "x": "y"}
     request = Request("POST", "http://H.test/p?q=1&q=2&e=", headers, b"n=%C3%A4+b&n=c")

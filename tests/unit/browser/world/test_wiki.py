@@ -95,7 +95,7 @@ ODD = (
     "a [[ b",
     "[javascript:alert(1) x]",
     "[http://evil.test/ x]",
-    "[" * 20_000,
+    "[" * 8_000,
     "[[" + "x" * 5_000 + "]]",
     "[x" * 9_000 + "]",
     "<script>alert(1)</script>",
