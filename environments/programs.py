@@ -25,8 +25,8 @@ STOP_S = 2.0
 """How long a request past its time limit may take to come to an end by itself."""
 
 
-class JunkError(ValueError):
-    """An answer is not what the program would say."""
+class JunkError(Exception):
+    """An answer is not what the program would say. No ValueError: that would be taken for the caller's mistake."""
 
 
 def program(modules: Sequence[str], env: Mapping[str, str]) -> Command:

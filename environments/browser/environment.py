@@ -85,7 +85,14 @@ class BrowserEnvironment(Environment):
         """Start the browser: it takes longer than everything else that a beginning takes."""
         self._driver = await Driver.start(sandbox)
         request = {"op": "prepare", "options": Options().for_browser()}
-        await self._driver.see(request, StepContext(BEGIN_S), self._nothing)
+        self._begun(await self._driver.see(request, StepContext(BEGIN_S), self._nothing))
+
+    @staticmethod
+    def _begun(said: Seen) -> JsonObject:
+        """Raises: SandboxError where it did not."""
+        if said.done is None:
+            raise SandboxError(f"the browser did not begin: {said.failed or said.reply.result.stderr.text[-500:]}")
+        return said.done
 
     @staticmethod
     async def _nothing(_: Any) -> Any:
@@ -99,9 +106,7 @@ class BrowserEnvironment(Environment):
             self._driver = await Driver.start(sandbox)
         request = {"op": "begin", "url": self._play.start_url, "options": self._options.for_browser()}
         said = await self._driver.see(request, StepContext(BEGIN_S), self._traffic.answer)
-        if said.done is None:
-            raise SandboxError(f"the browser did not begin: {said.failed or said.reply.result.stderr.text[-500:]}")
-        observation = seen.observation(said.done)
+        observation = seen.observation(self._begun(said))
         told, _ = self._traffic.take()
         goal = self._play.goal
         prompt = self._play.prompt if goal is None else f"{self._play.prompt}\n\n{goal}"
@@ -169,7 +174,8 @@ class BrowserEnvironment(Environment):
         told, refused = self._traffic.take()
         refused += self._play.notes()[known:]
         self._note(refused)
-        info = {**transition.info, **told, **({"detectors": refused} if refused else {})}
+        found = [*transition.info.get("detectors", ()), *refused]
+        info = {**transition.info, **told, **({"detectors": found} if found else {})}
         over = self._play.finished and transition.outcome not in (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
         return Transition(
             transition.observation,

@@ -302,8 +302,8 @@ class Recoverer:
             return given(Reply(checkpoint_info(taken[0]).model_dump_json().encode(), 201)) if taken else None
         made = [each for each in episodes if each.plan.call_key == call_key]
         # Of the world that the call began: another one may have taken its place since, or be about to.
-        began = [(await self._journal.generations(each.episode_id))[0].started for each in made]
-        bodies = [started for started in began if started is not None]
+        first = [row for each in made for row in (await self._journal.generations(each.episode_id))[:1]]
+        bodies = [row.started for row in first if row.started is not None]
         if not made or len(bodies) < sum(row.call_key == call_key for row in rows):
             for each in made:
                 await each.close("interrupted")

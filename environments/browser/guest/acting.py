@@ -34,18 +34,17 @@ class Acts:
         self.cursor: tuple[float, float] | None = None
         """Where the pointer is, as far as coordinates have said it."""
 
-    async def carry_out(self, request: Request, timeout_s: float) -> dict[str, Any]:
-        """What the action itself gives to see. Raises: ActError, playwright.async_api.Error."""
+    async def carry_out(self, request: Request, timeout_s: float) -> None:
+        """Raises: ActError, playwright.async_api.Error."""
         self.timeout_ms = timeout_s * 1000
         act = getattr(self, f"_{request['type']}", None)
         if act is None:
             raise ActError(f"the browser does not know the action {request['type']!r}")
         async with self._held(request.get("modifiers", ())):
-            shown = await act(request) or {}
+            await act(request)
         for x, y in (("x", "y"), ("to_x", "to_y")):
             if x in request:
                 self.cursor = request[x], request[y]
-        return shown
 
     @asynccontextmanager
     async def _held(self, keys: Iterable[str]) -> AsyncIterator[None]:

@@ -118,6 +118,9 @@ class Host:
         opened = asyncio.ensure_future(self.tabs.dialog_opened.wait())
         try:
             await asyncio.wait({acting, opened}, timeout=limit_s + 1, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            _drop(acting)  # else it would go on under the next action
+            raise
         finally:
             opened.cancel()
         if not acting.done() and self.tabs.dialog is not None:
@@ -125,8 +128,7 @@ class Host:
             acting.add_done_callback(_hear)
             return None
         if not acting.done():
-            acting.cancel()
-            acting.add_done_callback(_hear)
+            _drop(acting)
             return f"it did not come to an end within {limit_s:g} s"
         return _reason(acting.exception(), limit_s)
 
@@ -193,12 +195,14 @@ class Host:
         opened = asyncio.ensure_future(self.tabs.dialog_opened.wait())
         try:
             await asyncio.wait({seeing, opened}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            _drop(seeing)
+            raise
         finally:
             opened.cancel()
         if seeing.done():
             return seeing.result()
-        seeing.cancel()
-        seeing.add_done_callback(_hear)
+        _drop(seeing)
         return None
 
     async def _settle(self, left_s: float) -> bool:
@@ -281,6 +285,12 @@ class Host:
                 refused.append(url[:500])
                 await _quietly(asyncio.wait_for(tab.page.goto("about:blank"), CLOSE_S))
         return refused
+
+
+def _drop(task: asyncio.Task[Any]) -> None:
+    """End what nobody waits for any more."""
+    task.cancel()
+    task.add_done_callback(_hear)
 
 
 def _hear(task: asyncio.Task[Any]) -> None:

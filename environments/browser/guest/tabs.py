@@ -64,11 +64,12 @@ class Tabs:
         """The one that is open: until it is answered its page does nothing else."""
         self.dialog_opened = asyncio.Event()
         self.events = Events()
-        self._saving: set[asyncio.Task[None]] = set()
+        self._works: set[asyncio.Task[None]] = set()
 
     def watch(self, context: BrowserContext) -> None:
         """A context that has no page yet."""
-        self._tabs, self._current, self.dialog = [], None, None
+        self._tabs, self._current = [], None
+        self._no_dialog()
         context.on("page", self._opened)
 
     @property
@@ -100,14 +101,18 @@ class Tabs:
 
     async def answer(self, *, accept: bool, text: str | None) -> None:
         """The open dialog. Raises: playwright.async_api.Error."""
-        dialog, self.dialog = self.dialog, None
-        self.dialog_opened.clear()
+        dialog = self.dialog
         assert dialog is not None
+        self._no_dialog()
         self._note(dialog, "accepted" if accept else "dismissed")
         if accept:
             await dialog.accept(text) if text is not None else await dialog.accept()
         else:
             await dialog.dismiss()
+
+    def _no_dialog(self) -> None:
+        self.dialog = None
+        self.dialog_opened.clear()
 
     def _opened(self, page: Page) -> None:
         if len(self._tabs) >= MAX_TABS:
@@ -126,6 +131,8 @@ class Tabs:
         page.on("close", lambda _: self._closed(tab))
 
     def _closed(self, tab: Tab) -> None:
+        if self.dialog is not None and self.dialog.page == tab.page:
+            self._no_dialog()
         if tab in self._tabs:
             index = self._tabs.index(tab)
             self._tabs.remove(tab)
@@ -171,15 +178,10 @@ class Tabs:
             told["error"] = str(error)[:MAX_CHARS]
         self.events.add("downloads", told)
 
-    @property
-    def busy(self) -> bool:
-        """A download is under way, or a dialog is being answered."""
-        return bool(self._saving)
-
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(_quietly(work))
-        self._saving.add(task)
-        task.add_done_callback(self._saving.discard)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
 
 
 async def _quietly(work: Any) -> None:

@@ -206,6 +206,24 @@ async def test_a_tab_that_got_somewhere_forbidden_costs_everything(play: ShopPla
     assert (await environment.artifacts()).facts["reward"] == 0.0
 
 
+async def test_what_a_tab_and_what_its_page_did_are_both_told(play: ShopPlay) -> None:
+    environment, _ = await begun(asks("http://10.0.0.1/"), done(refused=["chrome://version/"]))
+    found = (await step(environment, CLICK)).info["detectors"]
+    assert [note["detector"] for note in found] == ["scheme_refused", "address_refused"]
+
+
+@pytest.mark.parametrize("said", [{"nonsense": 1}, {"done": {"observation": {"reward": 1}}}, {"failed": "no browser"}])
+async def test_a_browser_that_does_not_begin_is_not_the_callers_mistake(play: ShopPlay, said: Answer) -> None:
+    with pytest.raises(Exception, match=r"did not begin|it says nothing|'reward' is not") as caught:
+        await BrowserEnvironment().reset(Box(said), TASK, 7, {})  # type: ignore[arg-type]
+    assert not isinstance(caught.value, ValueError)
+
+
+async def test_a_browser_that_cannot_be_prepared_is_not_kept_for_anybody() -> None:
+    with pytest.raises(SandboxError, match="no browser"):
+        await BrowserEnvironment().prepare(Box({"failed": "Error: no browser"}))  # type: ignore[arg-type]
+
+
 async def test_an_answer_ends_the_episode_and_is_judged_with_what_sites_hold(play: ShopPlay) -> None:
     environment, _ = await begun(asks("http://shop.test/buy", method="POST"), done())
     await step(environment, CLICK)
