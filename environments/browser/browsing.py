@@ -1,0 +1,201 @@
+"""One browser of one episode: what it is asked for, what it may reach, what was found of it, and what its sites hold.
+
+What a page shows may be forged by whoever breaks the browser; what a site holds cannot: it lives in the server, and the
+verdict is made of it and of the policy's answer alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from environments.browser import seen
+from environments.browser.actions import KINDS, Viewport, parse_action
+from environments.browser.driver import Driver, Seen
+from environments.browser.options import Options
+from environments.browser.play import Play
+from environments.browser.traffic import Traffic
+from environments.browser.urls import Refusal, UrlPolicy
+from environments.environment import JsonObject, StepContext, Transition
+from environments.programs import JunkError
+from envserver.network import egress
+from envserver.runtimes.base import GIB, MIB, Ending, Limits, Sandbox, SandboxError, SandboxGoneError
+from envserver_sdk.models import Outcome
+
+BEGIN_S = 60.0
+"""For the browser's start and the first page."""
+LIMITS = Limits(memory_bytes=2 * GIB, cpus=2.0, pids=512, disk_bytes=512 * MIB, shm_bytes=256 * MIB, nofile=4096)
+"""What a sandbox with a browser in it needs."""
+ESCAPES = frozenset({"scheme_refused", "address_refused"})
+"""Addresses that nobody asks for by mistake: an episode in which the policy did is worth nothing."""
+MAX_NOTES = 100
+LOOK: JsonObject = {"type": "wait", "time_s": 0}
+
+
+async def prepared(sandbox: Sandbox) -> Driver:
+    """A browser without pages: its start takes longer than everything else that a beginning takes.
+
+    Raises: SandboxError.
+    """
+    driver = await Driver.start(sandbox)
+    request = {"op": "prepare", "options": Options().for_browser()}
+    _begun(await driver.see(request, StepContext(BEGIN_S), _nothing))
+    return driver
+
+
+async def _nothing(_: Any) -> Any:
+    raise JunkError("a browser without pages asks for nothing")
+
+
+def _begun(said: Seen) -> JsonObject:
+    """Raises: SandboxError where it did not."""
+    if said.done is None:
+        raise SandboxError(f"the browser did not begin: {said.failed or said.reply.result.stderr.text[-500:]}")
+    return said.done
+
+
+class Browsing:
+    """Belongs to one generation of an episode."""
+
+    def __init__(self, play: Play, options: Options) -> None:
+        """Raises: ValueError for hosts that this server does not reach."""
+        if refused := egress.current().refused(options.hosts):
+            raise ValueError(f"this server reaches none of {refused}: ENVSERVER_EGRESS_HOSTS must list them")
+        self.play = play
+        self.options = options
+        self._policy = UrlPolicy(play.web.serves, frozenset(options.hosts))
+        self._traffic = Traffic(play.web, self._policy, egress.current())
+        self._sandbox: Sandbox
+        self._driver: Driver
+        self._notes: list[JsonObject] = []
+        """What detectors found, of the policy's own actions and of pages."""
+        self._escaped = False
+        self._starts = 1
+        """Of the browser, the first included."""
+
+    async def begin(self, sandbox: Sandbox, driver: Driver | None = None) -> tuple[JsonObject, JsonObject]:
+        """(observation, info) of the first page. `driver` is one that was prepared. Raises: SandboxError."""
+        self._sandbox = sandbox
+        self._driver = driver or await Driver.start(sandbox)
+        request = {"op": "begin", "url": self.play.start_url, "options": self.options.for_browser()}
+        said = await self._driver.see(request, StepContext(BEGIN_S), self._traffic.answer)
+        observation = seen.observation(_begun(said))
+        told, _ = self._traffic.take()
+        return observation, told
+
+    async def act(self, request: JsonObject, context: StepContext) -> Transition:
+        """One action, as `parse` gives it, that is no answer. Raises: SandboxGoneError."""
+        if "url" in request and request["type"] != "wait":
+            refusal = self._policy.check(request["url"])
+            if refusal is not None:
+                return await self._refuse(refusal, request["url"], context)
+        return await self._act(request, context)
+
+    def parse(self, action: Any) -> JsonObject:
+        """Raises: ActionError."""
+        return parse_action(action, Viewport(self.options.width, self.options.height), self.options.actions or KINDS)
+
+    async def _refuse(self, refusal: Refusal, evidence: str, context: StepContext) -> Transition:
+        """An address that the browser never hears of; what is seen is the page as it stands."""
+        escape = refusal.detector in ESCAPES
+        note = {"detector": refusal.detector, "evidence": evidence[:500]}
+        self._note([note])
+        self._escaped |= escape
+        seen_then = await self._act(LOOK, context)
+        return replace(
+            seen_then,
+            observation={**seen_then.observation, "error": refusal.message},
+            outcome=Outcome.ESCAPE_ATTEMPT if escape and seen_then.outcome is Outcome.OK else seen_then.outcome,
+            info={**seen_then.info, "detectors": [note, *seen_then.info.get("detectors", ())]},
+        )
+
+    def _note(self, notes: Sequence[JsonObject]) -> None:
+        self._notes = [*self._notes, *notes][:MAX_NOTES]
+
+    async def _act(self, request: JsonObject, context: StepContext) -> Transition:
+        asked = {"op": "act", "action": request, "timeout_s": context.timeout_s}
+        known = len(self.play.notes())
+        try:
+            said = await self._driver.see(asked, context, self._traffic.answer)
+            transition = self._read(said, context)
+        except SandboxGoneError:
+            raise
+        except SandboxError:
+            return Transition({"error": "the browser is gone"}, outcome=Outcome.EPISODE_LOST)
+        except JunkError as error:
+            await self._driver.close()
+            return Transition(
+                {"error": f"the browser's program broke its protocol: {error}"}, outcome=Outcome.INFRA_ERROR
+            )
+        told, refused = self._traffic.take()
+        refused += self.play.notes()[known:]
+        self._note(refused)
+        found = [*transition.info.get("detectors", ()), *refused]
+        info = {**transition.info, **told, **({"detectors": found} if found else {})}
+        over = self.play.finished and transition.outcome not in (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
+        return Transition(
+            transition.observation,
+            outcome=transition.outcome,
+            truncated=transition.truncated,
+            info=info,
+            submitted=over,
+        )
+
+    def _read(self, said: Seen, context: StepContext) -> Transition:
+        """Raises: JunkError."""
+        if said.late:
+            error = f"the step did not come to an end within {context.timeout_s:g} s; the browser is still there"
+            return Transition({"error": error}, outcome=Outcome.POLICY_TIMEOUT)
+        if said.failed is not None:
+            return Transition({"error": f"the browser failed: {said.failed}"}, outcome=Outcome.INFRA_ERROR)
+        if said.done is None:
+            return self._died(said, context)
+        info: JsonObject = {}
+        starts = said.done.get("starts")
+        if isinstance(starts, int) and starts != self._starts:
+            self._starts = starts
+            info["browser_starts"] = starts
+        for url in seen.refused(said.done):
+            refusal = Refusal("scheme_refused", "no page may have such an address")
+            self._note([{"detector": refusal.detector, "evidence": url}])
+            self._escaped = True
+            info["detectors"] = [*info.get("detectors", ()), {"detector": refusal.detector, "evidence": url}]
+        outcome = Outcome.ESCAPE_ATTEMPT if "detectors" in info else Outcome.OK
+        return Transition(seen.observation(said.done), outcome=outcome, info=info)
+
+    def _died(self, said: Seen, context: StepContext) -> Transition:
+        """The program that drives the browser ended, or was ended: nothing is left to see."""
+        result = said.reply.result
+        if result.ending is Ending.TIMEOUT:
+            error = f"the browser did not come to an end within {context.timeout_s:g} s and was killed"
+            return Transition({"error": error}, truncated=True, outcome=Outcome.POLICY_TIMEOUT)
+        if self._sandbox.usage().oom_kills:
+            error = "the browser is gone: its sandbox ran out of memory"
+            return Transition({"error": error}, truncated=True, outcome=Outcome.POLICY_OOM)
+        how = f"signal {result.signal}" if result.signal is not None else f"exit code {result.exit_code}"
+        error = f"the program that drives the browser died with {how}\n{result.stderr.text[-1000:]}"
+        return Transition({"error": error}, outcome=Outcome.INFRA_ERROR)
+
+    def verdict(self, answer: str | None, *, infeasible: bool) -> JsonObject:
+        """For the grader `checks`: what the sites hold now, and what was found on the way."""
+        checks = [vars(check) for check in self.play.checks(answer, infeasible=infeasible)]
+        facts: JsonObject = {"checks": checks, "notes": [*self._notes]}
+        reward = 0.0 if self._escaped else self.play.reward()
+        if reward is not None:
+            facts["reward"] = reward
+        return facts
+
+    def snapshot(self) -> JsonObject:
+        return {
+            "play": self.play.snapshot(),
+            "notes": self._notes,
+            "escaped": self._escaped,
+            "starts": self._starts,
+        }
+
+    def restore(self, sandbox: Sandbox, state: JsonObject) -> None:
+        """In place of `begin`, of one that is as it was made. Makes no call to the sandbox."""
+        self._sandbox, self._driver = sandbox, Driver.attach(sandbox)
+        self.play.restore(state["play"])
+        self._notes, self._escaped, self._starts = state["notes"], state["escaped"], state["starts"]
