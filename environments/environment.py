@@ -54,6 +54,16 @@ class EnvironmentSpec:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What the sandbox of one episode is made of, fixed for the episode's life."""
+
+    image: str
+    limits: Limits
+    """Before what the task and the caller set of their own."""
+    checkpoints: frozenset[CheckpointKind]
+
+
+@dataclass(frozen=True)
 class Offer:
     """What a policy can call, as far as that is known before there is an episode."""
 
@@ -117,6 +127,11 @@ class Environment(ABC):
     def task_of(cls, options: Mapping[str, Any]) -> str | None:
         """The task that a caller means who names none but gives these options; None leaves it to the seed."""
         return None
+
+    @classmethod
+    def needs(cls, task: Task, options: Mapping[str, Any]) -> Needs:
+        """What an episode with these options needs. Raises: ValueError for `options` that it does not know."""
+        return Needs(task.image or cls.spec.image, cls.spec.limits, cls.spec.checkpoints)
 
     @classmethod
     def offer(cls) -> Offer:

@@ -8,7 +8,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
+from environments.environment import Environment, Needs
+from environments.tasks import Task
 from envserver.access.tenants import DEFAULT_TENANT
 from envserver.episodes.catalog import Catalog, Choice
 from envserver.episodes.durable import written
@@ -113,6 +116,7 @@ class EpisodeManager:
             request.environment, request.task_set, request.task, request.seed, request.options
         )
         config = self.services.config
+        needs = needs_of(choice.environment, choice.task, request.options)
         ttl_s = request.ttl_s or config.default_ttl_s
         return choice, Plan(
             episode_id=new_episode_id(),
@@ -120,7 +124,9 @@ class EpisodeManager:
             environment=choice.environment,
             task_set=choice.task_set,
             task=choice.task,
-            limits=merge_limits(choice.environment.spec.limits, request.limits, choice.task.limits),
+            image=needs.image,
+            limits=merge_limits(needs.limits, request.limits, choice.task.limits),
+            checkpoints=needs.checkpoints,
             ttl_s=ttl_s,
             idle_timeout_s=request.idle_timeout_s or config.default_idle_timeout_s,
             sandbox_ttl_s=ttl_s + config.sandbox_ttl_margin_s,
@@ -164,6 +170,10 @@ class EpisodeManager:
     ) -> bytes:
         """Begin the next generation. Raises: as `create`; EpisodeNotLive while it is beginning already."""
         episode = self.episode(episode_id)
+        plan = episode.plan
+        needs = needs_of(plan.environment, plan.task, options)
+        if (needs.image, needs.checkpoints) != (plan.image, plan.checkpoints):
+            raise InvalidRequest(f"these options need a sandbox of {needs.image}, not {plan.image}: a new episode's")
         return await self._replaced(
             episode, episode.reset(secrets.randbits(31) if seed is None else seed, options, call_key)
         )
@@ -304,6 +314,14 @@ def unknown_episode(episode_id: str) -> NotFound:
 def unknown_group(group_id: str) -> NotFound:
     """As `unknown_episode`."""
     return NotFound(f"there is no group {group_id[:64]!r}")
+
+
+def needs_of(environment: type[Environment], task: Task, options: Mapping[str, Any]) -> Needs:
+    """Raises: InvalidRequest."""
+    try:
+        return environment.needs(task, options)
+    except ValueError as error:
+        raise InvalidRequest(f"options: {error}") from error
 
 
 def merge_limits(default: Limits, asked: LimitsRequest | None, of_task: Mapping[str, float] | None = None) -> Limits:

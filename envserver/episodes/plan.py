@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from environments.environment import Environment, EnvironmentSpec
+from environments.environment import Environment, EnvironmentSpec, Needs
 from environments.tasks import Task
 from envserver.access.tenants import DEFAULT_TENANT
 from envserver.episodes.pool import Kind
 from envserver.runtimes.base import Limits, SandboxSpec
-from envserver_sdk.models import AutoCheckpoints, Recovery
+from envserver_sdk.models import AutoCheckpoints, CheckpointKind, Recovery
 
 PURPOSE_EPISODE = "episode"
 PURPOSE_GRADING = "grading"
@@ -51,7 +51,11 @@ class Plan:
     environment: type[Environment]
     task_set: str
     task: Task
+    image: str
+    """Of its sandboxes."""
     limits: Limits
+    checkpoints: frozenset[CheckpointKind]
+    """The kinds that hold all of it."""
     ttl_s: float
     idle_timeout_s: float
     sandbox_ttl_s: float
@@ -91,11 +95,11 @@ class Plan:
 
     @property
     def kind(self) -> Kind:
-        return Kind(self.environment, self.task.image or self.environment.spec.image, self.limits)
+        return Kind(self.environment, self.image, self.limits)
 
     def sandbox_spec(self, generation: int) -> SandboxSpec:
         return SandboxSpec(
-            image=self.kind.image,
+            image=self.image,
             limits=self.limits,
             labels=self.labels(generation, PURPOSE_EPISODE),
             ttl_s=self.sandbox_ttl_s,
@@ -105,7 +109,9 @@ class Plan:
         """JSON of what has no column of its own in the journal."""
         return json.dumps(
             {
+                "image": self.image,
                 "limits": asdict(self.limits),
+                "checkpoints": sorted(self.checkpoints),
                 "ttl_s": self.ttl_s,
                 "idle_timeout_s": self.idle_timeout_s,
                 "sandbox_ttl_s": self.sandbox_ttl_s,
@@ -114,7 +120,11 @@ class Plan:
         ).encode()
 
     @staticmethod
-    def decode_rules(written: bytes) -> dict[str, Any]:
-        """Arguments of a `Plan`, from `encode`."""
-        rules: dict[str, Any] = json.loads(written)
-        return rules | {"limits": Limits(**rules["limits"]), "policies": Policies.decode(rules["policies"])}
+    def decode_rules(written: bytes, needs: Needs) -> dict[str, Any]:
+        """Arguments of a `Plan`, from `encode`; `needs` are those of a plan whose server did not write them down."""
+        rules: dict[str, Any] = {"image": needs.image, "checkpoints": needs.checkpoints, **json.loads(written)}
+        return rules | {
+            "limits": Limits(**rules["limits"]),
+            "checkpoints": frozenset(map(CheckpointKind, rules["checkpoints"])),
+            "policies": Policies.decode(rules["policies"]),
+        }

@@ -103,11 +103,11 @@ class Saver:
             tenant.save(len(kept))
 
     def _kinds(self) -> Sequence[CheckpointKind]:
-        able, whole = self._services.runtime.capabilities, self._plan.spec.checkpoints
+        able, whole = self._services.runtime.capabilities, self._plan.checkpoints
         return [kind for kind in CheckpointKind if kind in whole and (kind not in NEEDS or NEEDS[kind] in able)]
 
     async def _save(self, moment: Moment, wish: Wish, kind: CheckpointKind) -> CheckpointRow:
-        if kind in NEEDS and kind not in self._plan.spec.checkpoints:
+        if kind in NEEDS and kind not in self._plan.checkpoints:
             message = f"a {kind} checkpoint does not hold all of an episode of {self._plan.environment_name}"
             raise NotSupported(message, capability=NEEDS[kind].value)
         checkpoint_id = "cp_" + secrets.token_hex(12)

@@ -55,7 +55,8 @@ def test_an_episode_never_gets_more_than_its_task_allows(task: dict[str, int], a
 
 def plan(**settings: Any) -> Plan:
     task = Task("a", "prompt", GraderSpec("scripted"), **settings)
-    return Plan("ep_1", "scripted", ScriptedEnvironment, "letters", task, Limits(), 60.0, 60.0, 60.0)
+    kinds = ScriptedEnvironment.spec.checkpoints
+    return Plan("ep_1", "scripted", ScriptedEnvironment, "letters", task, "image", Limits(), kinds, 60.0, 60.0, 60.0)
 
 
 def test_a_tasks_times_and_steps_are_the_episodes() -> None:
