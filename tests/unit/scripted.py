@@ -419,7 +419,7 @@ class ScriptedEnvironment(Environment):
     ) -> tuple[JsonObject, JsonObject]:
         if options.get("gate"):
             await GATES.pass_through(options["gate"])
-        if set(options) - {"gate", "crash"}:
+        if set(options) - {"gate", "crash", "large"}:
             raise ValueError(f"unknown: {', '.join(sorted(options))}")
         if options.get("crash"):
             raise RuntimeError("/secret/path in a defect")
