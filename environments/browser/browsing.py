@@ -74,12 +74,17 @@ class Browsing:
         self._starts = 1
         """Of the browser, the first included."""
 
-    async def begin(self, sandbox: Sandbox, driver: Driver | None = None) -> tuple[JsonObject, JsonObject]:
-        """(observation, info) of the first page. `driver` is one that was prepared. Raises: SandboxError."""
+    async def begin(
+        self, sandbox: Sandbox, driver: Driver | None = None, context: StepContext = StepContext(BEGIN_S)
+    ) -> tuple[JsonObject, JsonObject]:
+        """(observation, info) of the first page. `driver` is one that was prepared.
+
+        Once, or again after `close`, which sites do not notice. Raises: SandboxError.
+        """
         self._sandbox = sandbox
         self._driver = driver or await Driver.start(sandbox)
         request = {"op": "begin", "url": self.play.start_url, "options": self.options.for_browser()}
-        said = await self._driver.see(request, StepContext(BEGIN_S), self._traffic.answer)
+        said = await self._driver.see(request, context, self._traffic.answer)
         observation = seen.observation(_begun(said))
         told, _ = self._traffic.take()
         return observation, told
@@ -176,6 +181,11 @@ class Browsing:
         how = f"signal {result.signal}" if result.signal is not None else f"exit code {result.exit_code}"
         error = f"the program that drives the browser died with {how}\n{result.stderr.text[-1000:]}"
         return Transition({"error": error}, outcome=Outcome.INFRA_ERROR)
+
+    async def close(self) -> None:
+        """End what is left of the browser. Raises: SandboxGoneError."""
+        await self._driver.close()
+        self._starts = 1
 
     def verdict(self, answer: str | None, *, infeasible: bool) -> JsonObject:
         """For the grader `checks`: what the sites hold now, and what was found on the way."""

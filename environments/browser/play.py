@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from environments.browser.web.web import Web
 
@@ -26,6 +26,8 @@ class Check:
 class Play(ABC):
     """Belongs to one generation of an episode; made from its task and seed, and from nothing else."""
 
+    page_side: ClassVar[bool] = False
+    """Whether a page's own script says what is paid: nothing else may then run beside the browser."""
     start_url: str
     prompt: str
     """The task in words, as the policy reads it."""

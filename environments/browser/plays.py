@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from environments.browser.play import Play
+from environments.browser.web.web import Web
 from environments.tasks import Task
 
 _PLAYS = {
@@ -14,6 +15,16 @@ _PLAYS = {
     "miniwob": ("environments.browser.miniwob.play", "MiniwobPlay"),
 }
 """Imported when they are first played: each reads its pages then."""
+
+
+class OpenPlay(Play):
+    """Of a task that is not the browser's: no sites, nothing to judge."""
+
+    start_url = "about:blank"
+    prompt = ""
+
+    def __init__(self) -> None:
+        self.web = Web([])
 
 
 def make_play(task: Task, seed: int, obstacles: Mapping[str, Any]) -> Play:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from environments.browser.miniwob.site import MiniwobSite
 from environments.browser.play import Check, Play
@@ -12,6 +12,8 @@ from environments.tasks import Task
 
 class MiniwobPlay(Play):
     """Of one task and seed."""
+
+    page_side: ClassVar[bool] = True
 
     def __init__(self, task: Task, seed: int) -> None:
         """Raises: ModuleNotFoundError without the wheel, KeyError for a page that it does not have."""
