@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from environments.browser import seen
-from environments.browser.actions import KINDS, Viewport, parse_action
+from environments.browser.actions import KINDS, ActionError, Viewport, action_schema, parse_action, read_kind
+from environments.browser.computer import BESIDE, KIND, Computer
 from environments.browser.driver import Driver, Seen
 from environments.browser.options import Options
 from environments.browser.play import Play
 from environments.browser.traffic import Traffic
 from environments.browser.urls import Refusal, UrlPolicy
-from environments.environment import JsonObject, StepContext, Transition
+from environments.environment import JsonObject, StepContext, Transition, tools_of
 from environments.programs import JunkError
 from envserver.network import egress
 from envserver.runtimes.base import GIB, MIB, Ending, Limits, Sandbox, SandboxError, SandboxGoneError
@@ -64,6 +65,8 @@ class Browsing:
             raise ValueError(f"this server reaches none of {refused}: ENVSERVER_EGRESS_HOSTS must list them")
         self.play = play
         self.options = options
+        self._viewport = Viewport(options.width, options.height)
+        self._computer = self._make_computer()
         self._policy = UrlPolicy(play.web.serves, frozenset(options.hosts))
         self._traffic = Traffic(play.web, self._policy, egress.current())
         self._sandbox: Sandbox
@@ -74,8 +77,31 @@ class Browsing:
         self._starts = 1
         """Of the browser, the first included."""
 
+    def _make_computer(self) -> Computer | None:
+        options = self.options
+        if options.computer is None:
+            return None
+        return Computer(
+            options.computer, self._viewport, options.picture_size, pictured="screenshot" in options.observe
+        )
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Of actions, `computer` not among them."""
+        return self.options.actions or (tuple(KINDS) if self._computer is None else BESIDE)
+
+    def tools(self) -> list[JsonObject]:
+        """Name, description and parameters of each kind of action."""
+        computer = [] if self._computer is None else [self._computer.tool]
+        return computer + tools_of(action_schema(self.kinds))
+
+    @property
+    def declaration(self) -> JsonObject:
+        """What the first observation says of the browser besides what is seen."""
+        return {} if self._computer is None else {KIND: self._computer.declaration}
+
     async def begin(
-        self, sandbox: Sandbox, driver: Driver | None = None, context: StepContext = StepContext(BEGIN_S)
+        self, sandbox: Sandbox, driver: Driver | None = None, context: StepContext | None = None
     ) -> tuple[JsonObject, JsonObject]:
         """(observation, info) of the first page. `driver` is one that was prepared.
 
@@ -84,13 +110,17 @@ class Browsing:
         self._sandbox = sandbox
         self._driver = driver or await Driver.start(sandbox)
         request = {"op": "begin", "url": self.play.start_url, "options": self.options.for_browser()}
-        said = await self._driver.see(request, context, self._traffic.answer)
-        observation = seen.observation(_begun(said))
+        said = await self._driver.see(request, context or StepContext(BEGIN_S), self._traffic.answer)
+        observation = self._see(_begun(said))
         told, _ = self._traffic.take()
         return observation, told
 
     async def act(self, request: JsonObject, context: StepContext) -> Transition:
         """One action, as `parse` gives it, that is no answer. Raises: SandboxGoneError."""
+        if self._computer is not None and request["type"] == KIND:
+            return await self._computer.carry_out(
+                request, context.timeout_s, lambda each, left_s: self._act(each, context, left_s)
+            )
         if "url" in request and request["type"] != "wait":
             refusal = self._policy.check(request["url"])
             if refusal is not None:
@@ -99,7 +129,16 @@ class Browsing:
 
     def parse(self, action: Any) -> JsonObject:
         """Raises: ActionError."""
-        return parse_action(action, Viewport(self.options.width, self.options.height), self.options.actions or KINDS)
+        if self._computer is not None and self._is_for(self._computer, action):
+            return self._computer.parse(action)
+        return parse_action(action, self._viewport, self.kinds)
+
+    def _is_for(self, computer: Computer, action: Any) -> bool:
+        """Raises: ActionError."""
+        try:
+            return read_kind(action, [KIND, *self.kinds]) == KIND
+        except ActionError as error:
+            raise ActionError(f"{error}{computer.hint(action)}") from None
 
     async def _refuse(self, refusal: Refusal, evidence: str, context: StepContext) -> Transition:
         """An address that the browser never hears of; what is seen is the page as it stands."""
@@ -118,11 +157,13 @@ class Browsing:
     def _note(self, notes: Sequence[JsonObject]) -> None:
         self._notes = [*self._notes, *notes][:MAX_NOTES]
 
-    async def _act(self, request: JsonObject, context: StepContext) -> Transition:
-        asked = {"op": "act", "action": request, "timeout_s": context.timeout_s}
+    async def _act(self, request: JsonObject, context: StepContext, left_s: float | None = None) -> Transition:
+        """`left_s`: what is left of the step's time, where something came before."""
+        left = context if left_s is None else replace(context, timeout_s=left_s)
+        asked = {"op": "act", "action": request, "timeout_s": left.timeout_s}
         known = len(self.play.notes())
         try:
-            said = await self._driver.see(asked, context, self._traffic.answer)
+            said = await self._driver.see(asked, left, self._traffic.answer)
             transition = self._read(said, context)
         except SandboxGoneError:
             raise
@@ -167,7 +208,14 @@ class Browsing:
             self._escaped = True
             info["detectors"] = [*info.get("detectors", ()), {"detector": refusal.detector, "evidence": url}]
         outcome = Outcome.ESCAPE_ATTEMPT if "detectors" in info else Outcome.OK
-        return Transition(seen.observation(said.done), outcome=outcome, info=info)
+        return Transition(self._see(said.done), outcome=outcome, info=info)
+
+    def _see(self, done: JsonObject) -> JsonObject:
+        """Raises: JunkError."""
+        observation = seen.observation(done)
+        if self._computer is not None:
+            self._computer.see(observation)
+        return observation
 
     def _died(self, said: Seen, context: StepContext) -> Transition:
         """The program that drives the browser ended, or was ended: nothing is left to see."""
@@ -202,6 +250,7 @@ class Browsing:
             "notes": self._notes,
             "escaped": self._escaped,
             "starts": self._starts,
+            **({} if self._computer is None else {KIND: self._computer.snapshot()}),
         }
 
     def restore(self, sandbox: Sandbox, state: JsonObject) -> None:
@@ -209,3 +258,5 @@ class Browsing:
         self._sandbox, self._driver = sandbox, Driver.attach(sandbox)
         self.play.restore(state["play"])
         self._notes, self._escaped, self._starts = state["notes"], state["escaped"], state["starts"]
+        if self._computer is not None:
+            self._computer.restore(state[KIND])

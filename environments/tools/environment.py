@@ -19,12 +19,13 @@ from environments.environment import (
     Environment,
     EnvironmentSpec,
     JsonObject,
+    Needs,
     Offer,
     StepContext,
     Transition,
 )
 from environments.tasks import Task, TaskSet
-from environments.tools.catalog import kit_infos, make_kits, task_sets
+from environments.tools.catalog import kit_infos, make_kits, needs_of, task_sets
 from environments.tools.rules import RULES, parse_rules
 from environments.tools.schemas import ACTION_SCHEMA, OBSERVATION_SCHEMA
 from environments.tools.toolbox import CallError, Toolbox
@@ -64,25 +65,32 @@ class ToolsEnvironment(Environment):
         return task_sets()
 
     @classmethod
+    def needs(cls, task: Task, options: Mapping[str, Any]) -> Needs:
+        return needs_of(task, super().needs(task, options), options)
+
+    @classmethod
     def offer(cls) -> Offer:
         return Offer(kits=kit_infos())
 
     async def reset(
         self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
     ) -> tuple[JsonObject, JsonObject]:
-        if unknown := options.keys() - OPTIONS:
-            raise ValueError(f"unknown options {sorted(unknown)}; the tools environment takes {sorted(OPTIONS)}")
         self._settle_in(sandbox, task, seed, dict(options))
         for path, data in task.files.items():
             await sandbox.write_file(path, data)
         await self._toolbox.begin(sandbox, task)
         self._toolbox.begin_turn(1)
-        prompt = await self._user.begin()
+        prompt = self._toolbox.prompt or await self._user.begin()
         return {"prompt": prompt, "tools": self._toolbox.schemas()}, {}
 
     def _settle_in(self, sandbox: Sandbox, task: Task, seed: int, options: JsonObject) -> None:
         self._sandbox, self._task, self._seed, self._options = sandbox, task, seed, options
         kits = make_kits(task, options)
+        known = OPTIONS | {kit.name for kit in kits if kit.takes_options}
+        if unknown := options.keys() - known:
+            raise ValueError(f"unknown options {sorted(unknown)}; the tools environment takes {sorted(known)}")
+        for kit in kits:
+            kit.set_up(task, seed, options.get(kit.name, {}) if kit.takes_options else {})
         self._toolbox = Toolbox(kits, parse_rules(task.public, options), seed)
         self._user = user_of(task, seed)
 
@@ -99,12 +107,12 @@ class ToolsEnvironment(Environment):
             return self._malformed(f"a call has no member {str(min(unknown))[:64]!r}; it takes 'name' and 'arguments'")
         before = self._toolbox.schemas()
         try:
-            observation, outcome = await self._toolbox.call(action.get("name"), action.get("arguments", {}), context)
+            done = await self._toolbox.call(action.get("name"), action.get("arguments", {}), context)
         except CallError as error:
             return self._malformed(str(error))
         if (schemas := self._toolbox.schemas()) != before:
-            observation["tools"] = schemas
-        return Transition(observation, outcome=outcome)
+            done.observation["tools"] = schemas
+        return done
 
     async def _answer(self, action: JsonObject) -> Transition:
         text = action.get("text")
@@ -128,8 +136,9 @@ class ToolsEnvironment(Environment):
 
     async def artifacts(self) -> Artifacts:
         files, problems = await export(self._sandbox, self._task.artifacts)
-        facts = {**self._toolbox.facts(), "said": list(self._said)}
-        return Artifacts(files, problems, answer=self._said[-1] if self._said else None, facts=facts)
+        answer = self._said[-1] if self._said else None
+        facts = {**self._toolbox.facts(), "said": list(self._said), **self._toolbox.verdict(answer)}
+        return Artifacts(files, problems, answer=answer, facts=facts)
 
     def tools(self) -> Sequence[JsonObject]:
         return self._toolbox.schemas()

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from environments.environment import JsonObject
+from environments.environment import JsonObject, Needs
 from environments.tasks import Task
 from environments.tools.tool import Tool, ToolFunction
 from envserver.runtimes.base import Sandbox
+from envserver_sdk.models import ToolInfo
 
 
 class Kit:
@@ -26,6 +27,10 @@ class Kit:
     """Whether the policy's own code runs in the sandbox through it: never beside a world whose state is checked."""
     checks_state: ClassVar[bool] = False
     """Whether what its part of the sandbox came to is believed for a reward: never beside a kit that runs code."""
+    needs: ClassVar[Needs | None] = None
+    """Where its sandbox is not that of the tools environment."""
+    takes_options: ClassVar[bool] = False
+    """Whether a caller's `options` may have a member of its name, an object."""
 
     def __init__(self) -> None:
         self._tools = {function.name: function.bind(self) for function in self.marked()}
@@ -35,6 +40,21 @@ class Kit:
         """Its methods that are tools, by name."""
         members = (getattr(cls, attribute) for attribute in dir(cls))
         return [member for member in members if isinstance(member, ToolFunction)]
+
+    @classmethod
+    def infos(cls) -> list[ToolInfo]:
+        """Its tools, as far as they are known before an episode."""
+        return [
+            ToolInfo(name=each.name, description=each.description, parameters=each.parameters) for each in cls.marked()
+        ]
+
+    def set_up(self, task: Task, seed: int, options: JsonObject) -> None:  # most have nothing to choose
+        """Before `begin` or `restore`. Raises: ValueError for options or a task that it does not take."""
+
+    @property
+    def prompt(self) -> str | None:
+        """What is to be done, where the task leaves it to the kit to say so."""
+        return None
 
     @property
     def tools(self) -> Mapping[str, Tool]:
@@ -46,6 +66,10 @@ class Kit:
 
     def begin_turn(self, number: int) -> None:
         """The user is about to speak for the `number`-th time, from 1; the turn before has ended."""
+
+    def verdict(self, answer: str | None) -> JsonObject:
+        """For the grader `checks`, of a kit whose part of the world is the server's; `answer` is the last one."""
+        return {}
 
     def snapshot(self) -> JsonObject:
         """What decides the next call and is not in the sandbox, as JSON."""

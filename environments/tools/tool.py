@@ -46,7 +46,7 @@ class ToolResult:
 
     text: str
     pictures: tuple[bytes, ...] = ()
-    """PNG."""
+    """PNG, or WebP."""
     seen: tuple[str, ...] = ()
     """Ids of the documents that it shows: what an answer may cite."""
     outcome: Outcome = Outcome.OK
@@ -54,6 +54,8 @@ class ToolResult:
     """The call ran and failed, as `text` tells."""
     members: JsonObject = field(default_factory=dict)
     """More of the observation, for readers that are programs."""
+    info: JsonObject = field(default_factory=dict)
+    """Of the step, for the trainer and not for the policy."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from environments.environment import JsonObject, StepContext
+from environments.environment import JsonObject, StepContext, Transition
 from environments.tasks import Task
 from environments.tools.kit import Kit
 from environments.tools.pages import Pages
@@ -63,8 +63,8 @@ class Toolbox:
             for tool in self.tools.values()
         ]
 
-    async def call(self, name: Any, arguments: Any, step: StepContext) -> tuple[JsonObject, Outcome]:
-        """The observation of one call. Raises: CallError when it ran nothing; SandboxError."""
+    async def call(self, name: Any, arguments: Any, step: StepContext) -> Transition:
+        """What one call comes to. Raises: CallError when it ran nothing; SandboxError."""
         tool = self._find(name)
         if not isinstance(arguments, dict):
             raise CallError(f"the arguments of {name} must be an object, not {type(arguments).__name__}")
@@ -75,7 +75,8 @@ class Toolbox:
         except ArgumentsError as error:
             raise CallError(str(error)) from None
         self.record.notes.append(CallNote(number, name, digest, result.error, result.seen))
-        return await self._show(number, name, result), result.outcome
+        observation = await self._show(number, name, result)
+        return Transition(observation, outcome=result.outcome, info=dict(result.info))
 
     def _find(self, name: Any) -> Tool:
         tools = self.tools
@@ -111,9 +112,18 @@ class Toolbox:
             observation["error"] = True
         if result.pictures:
             observation["images"] = [
-                {"format": "png", "data": base64.b64encode(picture).decode()} for picture in result.pictures
+                {"format": _format(picture), "data": base64.b64encode(picture).decode()} for picture in result.pictures
             ]
         return observation
+
+    @property
+    def prompt(self) -> str | None:
+        """What is to be done, where a kit says so and not the task."""
+        return next((kit.prompt for kit in self.kits if kit.prompt is not None), None)
+
+    def verdict(self, answer: str | None) -> JsonObject:
+        """For the grader `checks`."""
+        return {name: value for kit in self.kits for name, value in kit.verdict(answer).items()}
 
     def begin_turn(self, number: int) -> None:
         for kit in self.kits:
@@ -134,6 +144,10 @@ class Toolbox:
         """For the graders."""
         kits = {kit.name: found for kit in self.kits if (found := kit.facts())}
         return {**self.record.snapshot(), "offered": sorted(self.tools), "kits": kits}
+
+
+def _format(picture: bytes) -> str:
+    return "webp" if picture.startswith(b"RIFF") else "png"
 
 
 def _seed_of(seed: int, number: int) -> int:

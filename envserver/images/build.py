@@ -65,8 +65,8 @@ IMAGES = (
     Image("code", _folder("code"), {"BASE": "base"}),
     Image("busybox", _folder("busybox"), {"BASE": "base"}),
     Image("gym", _folder("gym"), {"BASE": "base"}),
-    Image("tools", _folder("tools"), {"BASE": "base", "CODE": "code"}),
     Image("browser", _folder("browser"), {"BASE": "base"}),
+    Image("tools", _folder("tools"), {"BASE": "base", "CODE": "code", "BROWSER": "browser"}),
     Image("node", _NODE_CONTEXT, {"BASE": "base", "AGENT": "agent"}),
 )
 NODE_IMAGES = ("code", "busybox", "gym", "tools", "browser", "node")

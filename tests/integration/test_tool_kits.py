@@ -59,7 +59,8 @@ class Episode:
         await self.toolbox.begin(self.sandbox, TASK)
 
     async def call(self, name: str, timeout_s: float = 20.0, **arguments: Any) -> tuple[JsonObject, Outcome]:
-        return await self.toolbox.call(name, arguments, StepContext(timeout_s))
+        done = await self.toolbox.call(name, arguments, StepContext(timeout_s))
+        return done.observation, done.outcome
 
     async def says(self, name: str, **arguments: Any) -> str:
         observation, outcome = await self.call(name, **arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from environments.tools.kit import Kit
+from environments.tools.kits.browser import BrowserKit
 from environments.tools.kits.calculator import CalculatorKit
 from environments.tools.kits.code import BashKit, PythonKit
 from environments.tools.kits.files import FilesKit
@@ -27,5 +28,6 @@ KITS: Mapping[str, type[Kit]] = {
         ImageKit,
         WorldKit,
         RecordingKit,
+        BrowserKit,
     )
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from envserver.runtimes.base import CommandResult, Ending, Output, OutputLimits, Session
 
-Answer = dict[str, Any] | CommandResult
+Answer = dict[str, Any] | CommandResult | Exception
 
 
 class ScriptedSession(Session):
@@ -32,6 +32,8 @@ class ScriptedSession(Session):
         assert message[:1] == b"."
         self.heard.append(json.loads(message[1:]))
         answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
         if isinstance(answer, CommandResult):
             return answer
         said = b"." + json.dumps(answer).encode()

@@ -65,12 +65,12 @@ class World:
             self.sandbox.calls, self.sandbox.cut = 0, cut
             try:
                 with self.sandbox.series(number):
-                    observation, outcome = await self.toolbox.call(*step, StepContext(20))
+                    done = await self.toolbox.call(*step, StepContext(20))
             except ServerKilledError:
                 self._next_server(before, self.sandbox.guest)
             else:
                 self.sandbox.settle_series(number)
-                return json.loads(json.dumps(observation).replace(str(self.root), "")), outcome
+                return json.loads(json.dumps(done.observation).replace(str(self.root), "")), done.outcome
         raise AssertionError("unreachable")
 
     def _next_server(self, snapshot: str, guest: LocalGuest) -> None:

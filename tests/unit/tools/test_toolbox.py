@@ -65,14 +65,19 @@ async def _toolbox(root: Path, rules: Rules = NO_RULES, seed: int = 1) -> Toolbo
     return toolbox
 
 
+async def called(toolbox: Toolbox, name: str, arguments: JsonObject, step: StepContext) -> tuple[JsonObject, Outcome]:
+    done = await toolbox.call(name, arguments, step)
+    return done.observation, done.outcome
+
+
 async def test_a_call_is_numbered_shown_and_noted(tmp_path: Path) -> None:
     toolbox = await _toolbox(tmp_path)
-    observation, outcome = await toolbox.call("light", {"lamp": "a"}, STEP)
+    observation, outcome = await called(toolbox, "light", {"lamp": "a"}, STEP)
     assert observation == {
         "number": 1, "tool": "light", "content": "a", "images": [{"format": "png", "data": "iVBORw=="}],
     }  # fmt: skip
     assert outcome is Outcome.OK
-    observation, _ = await toolbox.call("light", {"lamp": "broken"}, STEP)
+    observation, _ = await called(toolbox, "light", {"lamp": "broken"}, STEP)
     assert observation == {"number": 2, "tool": "light", "content": "Error: that lamp is broken", "error": True}
     calls = toolbox.facts()["calls"]
     assert [(call["number"], call["tool"], call["error"], list(call["seen"])) for call in calls] == [
@@ -105,20 +110,20 @@ async def test_what_is_no_call_runs_nothing_and_takes_no_number(
 async def test_budgets_stop_calls_by_tool_and_in_all(tmp_path: Path) -> None:
     toolbox = await _toolbox(tmp_path, Rules(budgets={"light": 1, "*": 3}))
     await toolbox.call("light", {"lamp": "a"}, STEP)
-    refused, outcome = await toolbox.call("light", {"lamp": "b"}, STEP)
+    refused, outcome = await called(toolbox, "light", {"lamp": "b"}, STEP)
     assert refused["refused"] == "budget"
     assert "all 1 calls of light are used up" in refused["content"]
     assert outcome is Outcome.OK
-    shown, _ = await toolbox.call("manual", {"words": 1}, STEP)
+    shown, _ = await called(toolbox, "manual", {"words": 1}, STEP)
     assert shown["content"] == "0000 "
-    refused, _ = await toolbox.call("manual", {"words": 1}, STEP)
+    refused, _ = await called(toolbox, "manual", {"words": 1}, STEP)
     assert "give your answer" in refused["content"]
 
 
 async def test_failures_and_latency_are_the_seeds(tmp_path: Path) -> None:
     async def luck(seed: int) -> list[bool]:
         toolbox = await _toolbox(tmp_path, Rules(failure_rate=0.5), seed)
-        return [bool((await toolbox.call("light", {"lamp": "a"}, STEP))[0].get("error")) for _ in range(40)]
+        return [bool((await called(toolbox, "light", {"lamp": "a"}, STEP))[0].get("error")) for _ in range(40)]
 
     first = await luck(1)
     assert first == await luck(1)
@@ -128,14 +133,14 @@ async def test_failures_and_latency_are_the_seeds(tmp_path: Path) -> None:
 
 async def test_a_failed_call_did_nothing(tmp_path: Path) -> None:
     toolbox = await _toolbox(tmp_path, Rules(failure_rate=1.0))
-    shown, _ = await toolbox.call("light", {"lamp": "a"}, STEP)
+    shown, _ = await called(toolbox, "light", {"lamp": "a"}, STEP)
     assert "nothing was done" in shown["content"]
     assert toolbox.snapshot()["kits"]["lamps"] == {"lit": []}
 
 
 async def test_latency_past_the_steps_time_is_a_time_out(tmp_path: Path) -> None:
     toolbox = await _toolbox(tmp_path, Rules(latency_s=(30.0, 30.0)))
-    shown, outcome = await toolbox.call("light", {"lamp": "a"}, STEP)
+    shown, outcome = await called(toolbox, "light", {"lamp": "a"}, STEP)
     assert outcome is Outcome.POLICY_TIMEOUT
     assert shown["error"] is True
     assert toolbox.snapshot()["kits"]["lamps"] == {"lit": []}
@@ -144,18 +149,18 @@ async def test_latency_past_the_steps_time_is_a_time_out(tmp_path: Path) -> None
 async def test_a_long_result_is_read_page_by_page_also_by_the_policys_programs(tmp_path: Path) -> None:
     toolbox = await _toolbox(tmp_path, Rules(page_chars=200))
     assert "read_result" not in toolbox.tools
-    shown, _ = await toolbox.call("manual", {"words": 100}, STEP)
+    shown, _ = await called(toolbox, "manual", {"words": 100}, STEP)
     assert (shown["page"], shown["pages"]) == (1, 3)
     text = shown["content"][:200]
     assert "read_result(number=1, page=2)" in shown["content"]
     for page in (2, 3):
-        shown, _ = await toolbox.call("read_result", {"number": 1, "page": page}, STEP)
+        shown, _ = await called(toolbox, "read_result", {"number": 1, "page": page}, STEP)
         assert (shown["page"], shown["pages"]) == (page, 3)
         text += shown["content"]
     assert text == "".join(f"{number:04} " for number in range(100))
     assert (tmp_path / path_of(1).lstrip("/")).read_text() == text
     for arguments, message in (({"number": 1, "page": 4}, "there is no page 4"), ({"number": 2, "page": 1}, "no more")):
-        shown, _ = await toolbox.call("read_result", arguments, STEP)
+        shown, _ = await called(toolbox, "read_result", arguments, STEP)
         assert message in shown["content"]
 
 
@@ -163,7 +168,7 @@ async def test_a_result_that_cannot_be_kept_says_so(tmp_path: Path) -> None:
     toolbox = await _toolbox(tmp_path, Rules(page_chars=200))
     (tmp_path / "workspace").mkdir(exist_ok=True)
     (tmp_path / "workspace/.results").write_text("in the way")
-    shown, _ = await toolbox.call("manual", {"words": 100}, STEP)
+    shown, _ = await called(toolbox, "manual", {"words": 100}, STEP)
     assert "300 more characters: not kept" in shown["content"]
     assert "pages" not in shown
 

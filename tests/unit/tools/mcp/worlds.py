@@ -48,7 +48,7 @@ class World:
                 self.next_server(before)
             else:
                 self.sandbox.settle_series(number)
-                return found
+                return found.observation, found.outcome
         raise AssertionError("unreachable")
 
     async def said(self, name: str, said: str = "", **options: Any) -> str:

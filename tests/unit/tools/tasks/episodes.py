@@ -28,7 +28,7 @@ async def played(task: Task, root: Path) -> tuple[str, Grade]:
     await toolbox.begin(sandbox, task)
 
     async def call(name: str, arguments: JsonObject) -> JsonObject:
-        return (await toolbox.call(name, arguments, STEP))[0]
+        return (await toolbox.call(name, arguments, STEP)).observation
 
     try:
         answer = await POLICIES[task.public["template"]](Desk(task.prompt, call))

@@ -1,0 +1,144 @@
+"""A browser beside other tools: each of its actions is a tool, and its sites are objects in the server.
+
+It is begun by the first call that needs it. The policy's own programs may run in the same sandbox and break it; then
+the next call begins it again, at its first page. What its sites hold is the server's, so a verdict can be made of it;
+a page whose own script is the judge is not opened here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, ClassVar
+
+from environments.browser.actions import KINDS, ActionError, action_schema
+from environments.browser.browsing import LIMITS, Browsing
+from environments.browser.options import parse_options
+from environments.browser.plays import OpenPlay, make_play
+from environments.environment import JsonObject, Needs, Transition, tools_of
+from environments.tasks import Task
+from environments.tools.kit import Kit
+from environments.tools.tool import ArgumentsError, Tool, ToolContext, ToolResult
+from envserver.runtimes.base import Sandbox
+from envserver_sdk.models import CheckpointKind, Outcome, ToolInfo
+
+PREFIX = "browser_"
+ENDINGS = ("answer", "infeasible")
+"""Actions that are the tools environment's own."""
+INFEASIBLE = "infeasible"
+HOW_TO_END = f"To say that it is infeasible, give an answer that begins with the word {INFEASIBLE}."
+AGAIN = "the browser had ended and was begun again: this is its first page, and what you asked for was not done"
+BIG = ("text", "changes", "html", "text_content", "images", "found", "read")
+
+
+class BrowserKit(Kit):
+    """One Chromium, begun by the first call."""
+
+    name: ClassVar[str] = "browser"
+    needs: ClassVar[Needs | None] = Needs("tools", LIMITS, frozenset({CheckpointKind.REPLAY}))
+    takes_options: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tools = self._offered(tuple(KINDS))
+
+    def _offered(self, kinds: tuple[str, ...]) -> dict[str, Tool]:
+        return {
+            each["name"]: Tool(each["name"], each["description"], each["parameters"], partial(self._call, each["name"]))
+            for each in _schemas(kinds)
+        }
+
+    @classmethod
+    def infos(cls) -> list[ToolInfo]:
+        return [ToolInfo(**each) for each in _schemas(tuple(KINDS))]
+
+    def set_up(self, task: Task, seed: int, options: JsonObject) -> None:
+        chosen = parse_options(options, tuple(KINDS))
+        play = make_play(task, seed, chosen.obstacles) if "play" in task.hidden else OpenPlay()
+        if play.page_side:
+            raise ValueError(f"the page of {task.task_id!r} is its own judge: the browser environment plays it")
+        self._browsing = Browsing(play, chosen)
+        self._judges = "play" in task.hidden
+        self._sandbox: Sandbox
+        self._begun = self._lost = False
+        self._tools = self._offered(chosen.actions or tuple(KINDS))
+
+    @property
+    def prompt(self) -> str | None:
+        return f"{self._browsing.play.prompt} {HOW_TO_END}" if self._judges else None
+
+    async def begin(self, sandbox: Sandbox, task: Task, seed: int) -> None:
+        self._sandbox = sandbox
+
+    async def _call(self, name: str, context: ToolContext, arguments: JsonObject) -> ToolResult:
+        if "type" in arguments:
+            raise ArgumentsError(f"{name} has no argument 'type'")
+        try:
+            request = self._browsing.parse({**arguments, "type": name.removeprefix(PREFIX)})
+        except ActionError as error:
+            raise ArgumentsError(str(error)) from None
+        if not self._begun:
+            again, self._begun = self._lost, True
+            first, info = await self._browsing.begin(self._sandbox, context=context.step)
+            if again:
+                self._lost = False
+                return _shown(Transition({**first, "error": AGAIN}, info=info))
+        transition = await self._browsing.act(request, context.step)
+        if transition.truncated or transition.outcome in (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST):
+            # Beside it the policy's own programs run: what ended it may have been one of them.
+            await self._browsing.close()
+            self._begun, self._lost = False, True
+            if transition.outcome not in (Outcome.POLICY_TIMEOUT, Outcome.POLICY_OOM):
+                return _shown(Transition(transition.observation, outcome=Outcome.POLICY_KILLED, info=transition.info))
+        return _shown(transition)
+
+    def verdict(self, answer: str | None) -> JsonObject:
+        if not self._judges:
+            return {}
+        gave_up = answer is not None and answer.strip().lower().startswith(INFEASIBLE)
+        return self._browsing.verdict(answer, infeasible=gave_up)
+
+    def snapshot(self) -> JsonObject:
+        return {"begun": self._begun, "lost": self._lost, **self._browsing.snapshot()}
+
+    def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
+        self._sandbox = sandbox
+        self._begun, self._lost = state["begun"], state["lost"]
+        self._browsing.restore(sandbox, state)
+
+
+def _schemas(kinds: tuple[str, ...]) -> list[JsonObject]:
+    tools = tools_of(action_schema([name for name in kinds if name not in ENDINGS]))
+    return [{**each, "name": PREFIX + each["name"]} for each in tools]
+
+
+def _shown(transition: Transition) -> ToolResult:
+    seen = transition.observation
+    return ToolResult(
+        _as_text(seen),
+        tuple(_pictures(seen.get("images", ()))),
+        outcome=transition.outcome,
+        error="error" in seen,
+        members={"browser": {name: value for name, value in seen.items() if name not in BIG}},
+        info=transition.info,
+    )
+
+
+def _as_text(seen: JsonObject) -> str:
+    """What is not the page first: of a long result only the first part is shown at once."""
+    about = [f"{name}: {_said(value)}" for name, value in seen.items() if name not in BIG and value not in (None, [])]
+    pages = [str(seen[name]) for name in BIG if name in seen and name != "images"]
+    return "\n".join((*about, *("", *pages)))
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _pictures(images: Sequence[JsonObject]) -> Iterator[bytes]:
+    for each in images:
+        with suppress(ValueError):  # whoever broke the browser may have sent anything
+            yield base64.b64decode(each["data"], validate=True)
