@@ -275,7 +275,8 @@ class Server:
         if self._process is None or self._process.returncode is not None:
             return False
         with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+            # Not send_signal(), which reaps what has just ended by itself: its status would be lost to the watcher.
+            os.kill(self._process.pid, number)
         return True
 
     # Keeping it running
