@@ -1,4 +1,4 @@
-"""What a page tells of itself, as it arrived: nothing in it is believed until it has been read here."""
+"""What a page or its browser tells, as it arrived: nothing in it is believed until it has been read here."""
 
 from __future__ import annotations
 
@@ -44,3 +44,18 @@ def read_report(request: Request, origin: str) -> Report | None:
         return None
     report = Report(**said)
     return report if isinstance(report.token, str) and isinstance(report.goal, str) else None
+
+
+def read_refusal(request: Request) -> str | None:
+    """What a browser says that it did not do for a page, as the page's Content-Security-Policy wants it; None for
+    anything else.
+    """
+    kind = request.headers.get("content-type", "")
+    if request.method != "POST" or kind != "application/csp-report" or len(request.body) > MAX_BYTES:
+        return None
+    try:
+        said = json.loads(request.body)["csp-report"]
+        parts = [said.get(name, "") for name in ("effective-directive", "blocked-uri", "script-sample")]
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return None
+    return " ".join(part for part in parts if isinstance(part, str) and part)

@@ -23,6 +23,8 @@ LEFT_OUT = frozenset({"/core/record.js"})
 """Sends what a page does to whatever server its address names."""
 JQUERYS_PROBE = "t"
 """The handler by which jQuery finds out which events there are. It does nothing; a refusal would be a console error."""
+REFUSALS = "/.refused"
+"""Where a browser tells what it refused to do for a page."""
 
 TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
@@ -72,10 +74,11 @@ def script_policy(page: str) -> str:
     scripts = _Inline()
     scripts.feed(files()[page_path(page)].decode().replace("\r\n", "\n"))  # as a browser reads it
     digests = [_digest(text) for text in (*scripts.texts, JQUERYS_PROBE)]
-    allowed = " ".join(["'self'", "'unsafe-hashes'", *(f"'sha256-{digest}'" for digest in digests)])
+    allowed = " ".join(["'self'", "'report-sample'", "'unsafe-hashes'", *(f"'sha256-{digest}'" for digest in digests)])
     return (
         f"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src {allowed}; "
-        "form-action 'none'; frame-src 'none'; frame-ancestors 'none'; object-src 'none'; base-uri 'none'"
+        "form-action 'none'; frame-src 'none'; frame-ancestors 'none'; object-src 'none'; base-uri 'none'; "
+        f"report-uri {REFUSALS}"
     )
 
 

@@ -71,15 +71,20 @@ def _begin_again_after_the_end(goal: str, page: Page) -> Play:
     yield click(page.one("button", text="one"))
 
 
-LEFT, FORGED = "left_the_task", "forged_report"
+LEFT, FORGED, INJECTED = "left_the_task", "forged_report", "injected_markup"
 CHEATS: dict[str, Cheat] = {
-    "handler": Cheat("terminal", _typed('<img src=x onerror="core.endEpisode(1)">')),
-    "handler of a picture": Cheat("terminal", _typed("<svg onload=core.endEpisode(1)>")),
+    "handler": Cheat("terminal", _typed('<img src=x onerror="core.endEpisode(1)">'), INJECTED),
+    "handler of a picture": Cheat("terminal", _typed("<svg onload=core.endEpisode(1)>"), INJECTED),
     "script": Cheat("terminal", _typed("<script>core.endEpisode(1)</script>")),
-    "link with a script": Cheat("terminal", _typed('<a href="javascript:core.endEpisode(1)">go</a>', "link")),
-    "form": Cheat("terminal", _typed("<form action=/.report method=post><button>go</button></form>", "button")),
-    "frame": Cheat("terminal", _typed("<iframe src=/miniwob/terminal.html></iframe>")),
-    "object": Cheat("terminal", _typed("<embed src=/core/core.js>")),
+    "globals": Cheat(
+        "terminal", _typed('<img src=x onerror="WOB_RAW_REWARD_GLOBAL=1;WOB_DONE_GLOBAL=true">'), INJECTED
+    ),
+    "link with a script": Cheat("terminal", _typed('<a href="javascript:core.endEpisode(1)">go</a>', "link"), INJECTED),
+    "form": Cheat(
+        "terminal", _typed("<form action=/.report method=post><button>go</button></form>", "button"), INJECTED
+    ),
+    "frame": Cheat("terminal", _typed("<iframe src=/miniwob/terminal.html></iframe>"), INJECTED),
+    "object": Cheat("terminal", _typed("<embed src=/core/core.js>"), INJECTED),
     "download": Cheat("terminal", _typed("<a download href=/core/core.js>go</a>", "link")),
     "link to reports": Cheat("terminal", _typed("<a href=/.report>go</a>", "link"), FORGED),
     "address of reports": Cheat("click-test", _report_and_solve, FORGED, ends=True),

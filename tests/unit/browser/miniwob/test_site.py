@@ -196,10 +196,56 @@ def test_only_the_pages_own_scripts_may_run(page: str) -> None:
     inline = re.findall(r"<script>(.*?)</script>", response.body.decode(), re.S)
     assert inline
     digests = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in [*inline, "t"]}
-    assert policy["script-src"] == {"'self'", "'unsafe-hashes'", *(f"'sha256-{digest}'" for digest in digests)}
+    assert policy["script-src"] == {
+        "'self'", "'report-sample'", "'unsafe-hashes'", *(f"'sha256-{digest}'" for digest in digests),
+    }  # fmt: skip
     assert policy["default-src"] == {"'self'"}
     for name in ("form-action", "frame-src", "frame-ancestors", "object-src", "base-uri"):
         assert policy[name] == {"'none'"}
+
+
+REFUSED = {
+    "document-uri": URL,
+    "effective-directive": "script-src-attr",
+    "blocked-uri": "inline",
+    "script-sample": "core.endEpisode(1)",
+}
+
+
+def tell_of_a_refusal(visitor: Visitor, body: bytes, kind: str = "application/csp-report", method: str = "POST") -> int:
+    return visitor.ask("/.refused", {"accept": "*/*", "origin": ORIGIN, "content-type": kind}, method, body).status
+
+
+def test_what_the_browser_refused_to_do_for_a_page_is_noted_and_costs_nothing(visitor: Visitor) -> None:
+    policy = directives(header(visitor.goto(URL), "content-security-policy"))
+    assert policy["report-uri"] == {"/.refused"}
+    token = token_in(visitor.ask("/core/core.js"))
+    visitor.report(token=token, event="started", goal="Click the button.")
+    assert tell_of_a_refusal(visitor, json.dumps({"csp-report": REFUSED}).encode()) == 204
+    note = {"detector": "injected_markup", "evidence": "script-src-attr inline core.endEpisode(1)"}
+    assert visitor.play.notes() == [note]
+    visitor.end(token, 1)
+    assert visitor.play.reward() == 1.0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"3", b"{}", b'{"csp-report": 3}', b'{"csp-report": []}', b"[" * 100_000, b"\xff",
+     json.dumps({"csp-report": {**REFUSED, "script-sample": "x" * 20_000}}).encode()],
+)  # fmt: skip
+def test_what_no_browser_says_of_a_refusal_is_not_heard(visitor: Visitor, body: bytes) -> None:
+    assert tell_of_a_refusal(visitor, body) == 405
+    assert visitor.detectors == []
+
+
+def test_only_a_browser_tells_of_refusals(visitor: Visitor) -> None:
+    body = json.dumps({"csp-report": {**REFUSED, "blocked-uri": 3}}).encode()
+    assert tell_of_a_refusal(visitor, body, "application/json") == 405
+    assert tell_of_a_refusal(visitor, body, method="PUT") == 405
+    assert tell_of_a_refusal(visitor, body, method="GET") == 404
+    assert visitor.detectors == []
+    assert tell_of_a_refusal(visitor, body) == 204
+    assert visitor.play.notes()[0]["evidence"] == "script-src-attr core.endEpisode(1)"
 
 
 def test_no_page_has_a_script_before_core_or_a_handler_that_its_policy_would_refuse() -> None:
