@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from environments.browser import seen
 from environments.browser.actions import KINDS, ActionError, action_schema
 from environments.browser.browsing import LIMITS, Browsing, prepared
+from environments.browser.computer import action_schemas
 from environments.browser.driver import Driver
 from environments.browser.options import parse_options
 from environments.browser.plays import make_play
@@ -21,13 +22,14 @@ from environments.environment import (
     Environment,
     EnvironmentSpec,
     JsonObject,
+    Offer,
     StepContext,
     Transition,
     tools_of,
 )
 from environments.tasks import Task, TaskSet
 from envserver.runtimes.base import Sandbox
-from envserver_sdk.models import CheckpointKind, Outcome
+from envserver_sdk.models import CheckpointKind, Outcome, ToolInfo
 
 
 class BrowserEnvironment(Environment):
@@ -37,7 +39,7 @@ class BrowserEnvironment(Environment):
         name="browser",
         description="A real Chromium: pages as text with refs, as pictures, as HTML; sites of the episode's own",
         image="browser",
-        action_schema=action_schema(),
+        action_schema={"oneOf": [*action_schema()["oneOf"], *action_schemas()]},
         observation_schema=seen.OBSERVATION_SCHEMA,
         limits=LIMITS,
         step_timeout_s=60.0,
@@ -57,6 +59,11 @@ class BrowserEnvironment(Environment):
     def task_sets(cls) -> Mapping[str, TaskSet]:
         return task_sets()
 
+    @classmethod
+    def offer(cls) -> Offer:
+        """Without a provider's computer, which only an episode that asks for it has."""
+        return Offer(tools=[ToolInfo(**tool) for tool in tools_of(action_schema())])
+
     async def prepare(self, sandbox: Sandbox) -> None:
         self._prepared = await prepared(sandbox)
 
@@ -68,7 +75,8 @@ class BrowserEnvironment(Environment):
         play = self._browsing.play
         goal = play.goal
         prompt = play.prompt if goal is None else f"{play.prompt}\n\n{goal}"
-        return {"prompt": prompt, **({} if goal is None else {"goal": goal}), **observation}, info
+        told = {"prompt": prompt, **({} if goal is None else {"goal": goal}), **self._browsing.declaration}
+        return {**told, **observation}, info
 
     def _settle_in(self, task: Task, seed: int, options: JsonObject) -> None:
         """Raises: ValueError for options that there are not."""
@@ -92,7 +100,7 @@ class BrowserEnvironment(Environment):
         return Artifacts({}, answer=self._answer, facts=facts)
 
     def tools(self) -> Sequence[JsonObject]:
-        return tools_of(action_schema(self._browsing.options.actions or KINDS))
+        return self._browsing.tools()
 
     def answer(self, text: str) -> JsonObject:
         return {"type": "answer", "text": text}

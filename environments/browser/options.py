@@ -12,8 +12,10 @@ from environments.environment import JsonObject
 VIEWS = ("text", "screenshot", "html", "text_content")
 DIALOGS = ("ask", "accept", "dismiss")
 PICTURES = ("png", "webp")
+COMPUTERS = ("anthropic", "openai")
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
 _TIMEZONE = re.compile(r"[A-Za-z_]+(/[A-Za-z_\-+0-9]+)*")
+MIN_DISPLAY = 160
 WIDTHS, HEIGHTS = (160, 2560), (160, 1600)
 CHARS = (200, 400_000)
 ACTION_S = (0.5, 60.0)
@@ -44,12 +46,21 @@ class Options:
     actions: tuple[str, ...] | None = None
     """The kinds that there are; None for all."""
     obstacles: Mapping[str, Any] = field(default_factory=dict)
+    computer: str | None = None
+    """Whose computer-use actions are taken."""
+    display: tuple[int, int] | None = None
+    """The size that pictures are scaled down to; coordinates are in its pixels. None for the viewport's."""
     hosts: tuple[str, ...] = ()
     """Real ones that pages may reach, among those that the operator lists."""
 
     @property
     def viewport(self) -> JsonObject:
         return {"width": self.width, "height": self.height}
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of a picture of all that is in view."""
+        return self.display or (self.width, self.height)
 
     def for_browser(self) -> JsonObject:
         """To the program in the sandbox."""
@@ -58,19 +69,23 @@ class Options:
             "interactive": self.interactive, "changes": self.changes, "picture": self.picture,
             "dialogs": self.dialogs, "locale": self.locale, "timezone": self.timezone,
             "action_timeout_s": self.action_timeout_s,
+            **({"display": dict(zip(("width", "height"), self.display, strict=True))} if self.display else {}),
         }  # fmt: skip
 
 
 def parse_options(given: Mapping[str, Any], kinds: tuple[str, ...]) -> Options:
     """`kinds` are the actions that there can be. Raises: ValueError, fit for the caller."""
     known = ("observe", "viewport", "max_chars", "interactive", "changes", "picture", "dialogs", "locale", "timezone",
-             "action_timeout_s", "actions", "obstacles", "hosts")  # fmt: skip
+             "action_timeout_s", "actions", "computer", "display", "obstacles", "hosts")  # fmt: skip
     if unknown := sorted(set(given) - set(known)):
         raise ValueError(f"unknown options {unknown}; the browser environment takes {', '.join(known)}")
     width, height = _viewport(given.get("viewport", {"width": 1280, "height": 720}))
+    computer = None if given.get("computer") is None else _one(given, "computer", COMPUTERS)
+    if computer and _flag(given, "changes"):
+        raise ValueError("'changes' must be false with 'computer': a step of it may be several actions")
     actions = given.get("actions")
     return Options(
-        observe=_several(given, "observe", VIEWS, ["text"]),
+        observe=_several(given, "observe", VIEWS, ["screenshot"] if computer else ["text"]),
         width=width,
         height=height,
         max_chars=_whole(given.get("max_chars", 50_000), "max_chars", CHARS),
@@ -82,6 +97,8 @@ def parse_options(given: Mapping[str, Any], kinds: tuple[str, ...]) -> Options:
         timezone=_like(given, "timezone", _TIMEZONE, "UTC"),
         action_timeout_s=_seconds(given.get("action_timeout_s", 5.0)),
         actions=None if actions is None else _several(given, "actions", kinds, []),
+        computer=computer,
+        display=_display(given.get("display"), computer, (width, height)),
         obstacles=_object(given.get("obstacles", {})),
         hosts=_hosts(given.get("hosts", [])),
     )
@@ -91,6 +108,25 @@ def _viewport(value: Any) -> tuple[int, int]:
     if not isinstance(value, dict) or set(value) != {"width", "height"}:
         raise ValueError(f"'viewport' is {value!r}, must be {{'width', 'height'}}")
     return _whole(value["width"], "width", WIDTHS), _whole(value["height"], "height", HEIGHTS)
+
+
+def _display(value: Any, computer: str | None, viewport: tuple[int, int]) -> tuple[int, int] | None:
+    """Of the viewport's shape, to a pixel: a picture is scaled by one factor."""
+    if value is None:
+        return None
+    if computer is None:
+        raise ValueError(f"'display' is {value!r}, but must be left out without 'computer', whose pictures it sizes")
+    if not isinstance(value, dict) or set(value) != {"width", "height"}:
+        raise ValueError(f"'display' is {value!r}, must be {{'width', 'height'}}")
+    width = _whole(value["width"], "width", (MIN_DISPLAY, viewport[0]))
+    height = _whole(value["height"], "height", (1, viewport[1]))
+    right = width * viewport[1] / viewport[0]
+    if abs(height - right) >= 1:
+        raise ValueError(
+            f"'display' is {width}x{height}, must have the shape of the viewport of {viewport[0]}x{viewport[1]}: "
+            f"such as {width}x{round(right)}"
+        )
+    return width, height
 
 
 def _whole(value: Any, name: str, bounds: tuple[int, int]) -> int:

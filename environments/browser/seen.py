@@ -27,6 +27,7 @@ OBSERVATION_SCHEMA: JsonObject = {
     "properties": {
         "prompt": {**_TEXT, "description": "What is to be done; in the first observation"},
         "goal": {**_TEXT, "description": "What the first page says is to be done; in the first observation"},
+        "computer": {"type": "object", "description": "The provider's own tool; in the first observation"},
         "url": _TEXT,
         "title": _TEXT,
         "tab": {**_WHOLE, "description": "The number of the tab that actions act on"},

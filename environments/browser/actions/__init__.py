@@ -2,6 +2,6 @@
 
 from environments.browser.actions.kinds import KINDS
 from environments.browser.actions.members import ActionError, Viewport
-from environments.browser.actions.parse import ACTION_SCHEMA, action_schema, parse_action
+from environments.browser.actions.parse import ACTION_SCHEMA, action_schema, parse_action, read_kind
 
-__all__ = ["ACTION_SCHEMA", "KINDS", "ActionError", "Viewport", "action_schema", "parse_action"]
+__all__ = ["ACTION_SCHEMA", "KINDS", "ActionError", "Viewport", "action_schema", "parse_action", "read_kind"]

@@ -27,7 +27,7 @@ def parse_action(action: Any, viewport: Viewport, kinds: Collection[str] | None 
     Raises: ActionError.
     """
     allowed = list(_in_order(kinds))
-    name = _kind(action, allowed)
+    name = read_kind(action, allowed)
     kind = KINDS[name]
     for key in action:
         if key != "type" and key not in kind.members:
@@ -55,7 +55,8 @@ def _in_order(kinds: Collection[str] | None) -> Iterable[str]:
     return (name for name in KINDS if name in kinds)
 
 
-def _kind(action: Any, allowed: list[str]) -> str:
+def read_kind(action: Any, allowed: list[str]) -> str:
+    """The action's `type`, one of those that are allowed. Raises: ActionError."""
     if not isinstance(action, dict):
         raise ActionError(f"an action is an object with a member 'type', not {quoted(action)}")
     if "type" not in action:

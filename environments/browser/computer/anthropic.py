@@ -20,6 +20,8 @@ from environments.environment import JsonObject
 from environments.protocols.hints import did_you_mean, names, quoted
 
 TOOL = "computer"
+VERSIONS = ("computer_20251124", "computer_20250124", "computer_toolset_20260801")
+"""Those with a size of the screen first, the newest of them before the others."""
 SCROLL_PIXELS = 100
 """Of one click of the wheel."""
 MAX_SCROLL_CLICKS = 100
@@ -78,6 +80,7 @@ def tool_schema(screen: Screen) -> JsonObject:
             "type": "string",
             "description": "What to type; a key such as Return or ctrl+a; or keys held during a click or scroll",
         },
+        "key": {"type": "string", "description": "Keys held during a click; text says the same"},
         "repeat": {**whole, "description": "How many times the key is pressed"},
         "scroll_direction": {"type": "string", "enum": list(_DIRECTIONS), "description": "For scroll"},
         "scroll_amount": {**whole, "description": f"Clicks of the wheel, {SCROLL_PIXELS} pixels each"},
@@ -97,8 +100,13 @@ def actions_of(use: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
     given = use.get("input")
     if not isinstance(given, dict):
         raise ActionError(f"the input is {quoted(given)}, must be an object")
+    return read({**given, "action": use.get("name")} if use.get("toolset_name") is not None else given, screen)
+
+
+def read(given: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
+    """Ours, for an `input` with the action's name in it: to be carried out one after the other. Raises: ActionError."""
     given = {name: value for name, value in given.items() if value is not None}
-    action = use.get("name") if use.get("toolset_name") is not None else given.pop("action", None)
+    action = given.pop("action", None)
     if not isinstance(action, str) or action not in MEMBERS:
         raise ActionError(f"there is no action {quoted(action)}; {did_you_mean(action, MEMBERS)}")
     needed, possible = MEMBERS[action]
@@ -112,6 +120,13 @@ def actions_of(use: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
         held = modifiers(given.get("text", given.get("key")))
         return [{"type": "click", **_at(given, screen), **CLICKS[action], **held}]
     return _READERS[action](given, screen)
+
+
+def mistaken(action: Any) -> str:
+    """How an action is written, for `{"action": "key", ...}` and `{"type": "key", ...}`."""
+    given = [action.get(name) for name in ("action", "type")] if isinstance(action, dict) else []
+    named = [name for name in given if isinstance(name, str) and name in MEMBERS]
+    return f'{{"type": "{TOOL}", "action": "{named[0]}", ...}}' if named else ""
 
 
 def result(use: Mapping[str, Any], observation: Mapping[str, Any], screen: Screen) -> JsonObject:

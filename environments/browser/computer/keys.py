@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from environments.browser.actions import ActionError
@@ -26,14 +27,20 @@ SHORTCUTS: Mapping[str, JsonObject] = {
 }
 """What a browser's window does with keys, and a page never sees: ours has no window."""
 
+MAX_PRESSES = 100
+"""In one action: each may be a call to the sandbox of its own."""
+
 ANSWERS: Mapping[str, bool] = {"Enter": True, "NumpadEnter": True, "Space": True, "Escape": False}
 """What keys do to a dialog."""
 
 
 def presses(chords: Sequence[str], screen: Screen, count: int = 1) -> list[JsonObject]:
-    """The actions that pressing these chords one after another comes to, so many times."""
+    """The actions that pressing these chords one after another comes to, so many times. Raises: ActionError."""
+    if len(chords) * count > MAX_PRESSES:
+        raise ActionError(f"these are {len(chords) * count} keys one after another, at most {MAX_PRESSES} are allowed")
     if screen.dialog and chords and (answer := ANSWERS.get(chords[0])) is not None:
-        return [{"type": "dialog", "accept": answer}]
+        rest = [chord for _ in range(count) for chord in chords][1:]
+        return [{"type": "dialog", "accept": answer}, *presses(rest, replace(screen, dialog=False))]
     if len(chords) == 1 and count > 1 and chords[0] not in SHORTCUTS:
         return [{"type": "press", "key": chords[0], "count": count}]
     return [dict(SHORTCUTS.get(chord, {"type": "press", "key": chord})) for _ in range(count) for chord in chords]

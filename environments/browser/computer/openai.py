@@ -20,6 +20,9 @@ from environments.browser.computer.screen import BLANK_PNG, Screen, pictures, to
 from environments.environment import JsonObject
 from environments.protocols.hints import did_you_mean, names, quoted
 
+TOOL = "computer"
+VERSIONS = ("computer", "computer_use_preview")
+"""The newest first."""
 WAIT_S = 2.0
 """How long `wait` is: it says no time."""
 MAX_ACTIONS = 50
@@ -46,6 +49,27 @@ MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Of each action, what it needs and what it may have besides."""
 
+_PLACE: JsonObject = {"type": "number", "minimum": 0}
+_TYPES: Mapping[str, JsonObject] = {
+    "x": {**_PLACE, "description": "Pixels from the left edge"},
+    "y": {**_PLACE, "description": "Pixels from the top edge"},
+    "button": {"type": "string", "enum": list(_BUTTONS), "description": "left when left out"},
+    "keys": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Keys such as ENTER, CTRL or A: pressed together, or held during what is done with the mouse",
+    },
+    "path": {
+        "type": "array",
+        "items": {"type": "object", "properties": {"x": _PLACE, "y": _PLACE}, "required": ["x", "y"]},
+        "minItems": 2,
+        "description": "Where the mouse goes, from the first point to the last",
+    },
+    "scroll_x": {"type": "number", "description": "Pixels to the right"},
+    "scroll_y": {"type": "number", "description": "Pixels down; negative is up"},
+    "text": {"type": "string", "description": "What to type"},
+}
+
 
 def tool(version: str, screen: Screen) -> JsonObject:
     """The entry in a request's `tools`. Raises: ValueError for a version that there is not."""
@@ -57,13 +81,66 @@ def tool(version: str, screen: Screen) -> JsonObject:
     raise ValueError(f"there is no version {version!r} of the computer tool")
 
 
+def tool_schema(screen: Screen) -> JsonObject:
+    """The same tool for models that were not taught it: name, description and parameters."""
+    size = f"{screen.width}x{screen.height}"
+    return {
+        "name": TOOL,
+        "description": f"Use the mouse and the keyboard of a screen of {size} pixels, and see it.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "actions": {
+                    "type": "array",
+                    "items": {"oneOf": [_schema(kind) for kind in MEMBERS]},
+                    "minItems": 1,
+                    "maxItems": MAX_ACTIONS,
+                    "description": "Carried out one after the other; the screen is seen after the last",
+                }
+            },
+            "required": ["actions"],
+        },
+    }
+
+
+def _schema(kind: str) -> JsonObject:
+    needed, possible = MEMBERS[kind]
+    members = {name: _TYPES[name] for name in (*needed, *possible)}
+    return {
+        "type": "object",
+        "properties": {"type": {"const": kind}, **members},
+        "required": ["type", *needed],
+        "additionalProperties": False,
+    }
+
+
 def actions_of(call: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
     """Ours, for a `computer_call`: to be carried out one after the other. Raises: ActionError."""
-    several = call.get("actions")
-    given = several if several is not None else [call.get("action")]
-    if not isinstance(given, list) or not 1 <= len(given) <= MAX_ACTIONS:
-        raise ActionError(f"a computer_call has an 'action', or from 1 to {MAX_ACTIONS} 'actions'")
-    return [action for each in given for action in _read(each, screen)]
+    return [
+        action
+        for each in parts({"actions": call.get("actions"), "action": call.get("action")})
+        for action in read(each, screen)
+    ]
+
+
+def parts(members: Mapping[str, Any]) -> list[Any]:
+    """The actions of a call, of which these are all members that say what to do. Raises: ActionError."""
+    given = {name: value for name, value in members.items() if value is not None}
+    if set(given) == {"action"}:
+        return [given["action"]]
+    listed = given.get("actions")
+    if set(given) != {"actions"} or not isinstance(listed, list) or not 1 <= len(listed) <= MAX_ACTIONS:
+        raise ActionError(
+            f"{TOOL!r} has 'actions', a list of from 1 to {MAX_ACTIONS}, or one 'action'; and nothing else"
+        )
+    return listed
+
+
+def mistaken(action: Any) -> str:
+    """How an action is written, for `{"type": "click", ...}`."""
+    kind = action.get("type") if isinstance(action, dict) else None
+    known = isinstance(kind, str) and kind in MEMBERS
+    return f'{{"type": "{TOOL}", "actions": [{{"type": "{kind}", ...}}]}}' if known else ""
 
 
 def result(
@@ -85,7 +162,8 @@ def result(
     return [output, *([{"role": "user", "content": [{"type": "input_text", "text": text}]}] if text else [])]
 
 
-def _read(given: Any, screen: Screen) -> list[JsonObject]:
+def read(given: Any, screen: Screen) -> list[JsonObject]:
+    """Ours, for one action. Raises: ActionError."""
     if not isinstance(given, dict):
         raise ActionError(f"an action is an object with a member 'type', not {quoted(given)}")
     kind = given.get("type")

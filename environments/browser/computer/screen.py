@@ -13,6 +13,7 @@ from environments.environment import JsonObject
 from environments.protocols.hints import quoted
 
 MAX_TOLD = 2000
+MAX_MAGNIFICATION = 8.0
 BLANK_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
 
@@ -64,6 +65,10 @@ class Screen:
     def distance(self, across: float, down: float) -> tuple[float, float]:
         """How far something moves, in CSS pixels."""
         return across * self.viewport.width / self.width, down * self.viewport.height / self.height
+
+    def magnification(self, width: float, height: float) -> float:
+        """Of a part of the viewport that fills the screen, or is as large as it can usefully be."""
+        return min(self.width / width, self.height / height, MAX_MAGNIFICATION)
 
     @property
     def cursor_of_model(self) -> tuple[int, int]:

@@ -33,6 +33,45 @@ def test_everything_can_be_chosen() -> None:
     }
 
 
+class TestComputer:
+    SIZE = {"computer": "openai", "viewport": {"width": 1366, "height": 768}}  # noqa: RUF012
+
+    def test_a_picture_is_seen_where_nothing_else_is_asked_for(self) -> None:
+        assert parse_options({"computer": "anthropic"}, KINDS) == Options(computer="anthropic", observe=("screenshot",))
+        assert parse_options({"computer": "openai", "observe": ["text"]}, KINDS).observe == ("text",)
+        assert parse_options({"computer": None}, KINDS) == Options()
+
+    def test_pictures_have_the_viewports_size_or_are_smaller(self) -> None:
+        assert parse_options(self.SIZE, KINDS).picture_size == (1366, 768)
+        assert "display" not in parse_options(self.SIZE, KINDS).for_browser()
+        for width, height in ((1280, 720), (1280, 719), (683, 384)):
+            display = {"width": width, "height": height}
+            options = parse_options({**self.SIZE, "display": display}, KINDS)
+            assert options.picture_size == (width, height)
+            assert options.for_browser()["display"] == display
+
+    @pytest.mark.parametrize(
+        ("display", "message"),
+        [
+            ({"width": 1280, "height": 800}, "must be a whole number from 1 to 768"),
+            ({"width": 1400, "height": 700}, "must be a whole number from 160 to 1366"),
+            ({"width": 1280, "height": 700}, "must have the shape of the viewport of 1366x768: such as 1280x720"),
+            ({"width": 1280}, "must be {'width', 'height'}"),
+            ("1280x720", "must be {'width', 'height'}"),
+            ({"width": "1280", "height": 720}, "must be a whole number"),
+        ],
+    )
+    def test_no_other_size_is_taken(self, display: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            parse_options({**self.SIZE, "display": display}, KINDS)
+
+    def test_what_makes_no_sense_together_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"'display' is .* without 'computer'"):
+            parse_options({"display": {"width": 1280, "height": 720}}, KINDS)
+        with pytest.raises(ValueError, match="'changes' must be false with 'computer'"):
+            parse_options({"computer": "openai", "changes": True}, KINDS)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -58,6 +97,8 @@ def test_everything_can_be_chosen() -> None:
         ("actions", []),
         ("actions", ["fly"]),
         ("obstacles", ["slow"]),
+        ("computer", "windows"),
+        ("computer", True),
         ("hosts", "a.test"),
         ("hosts", [1]),
         ("hosts", ["a.test"] * 101),

@@ -192,5 +192,5 @@ class TestTools:
     @pytest.mark.parametrize("given", [given for given, _ in ACTIONS], ids=str)
     def test_the_schema_takes_every_action(self, given: dict[str, Any]) -> None:
         parameters = anthropic.tool_schema(SCREEN)["parameters"]
-        plain = {name: value for name, value in given.items() if value is not None and name != "key"}
+        plain = {name: value for name, value in given.items() if value is not None}
         assert check_arguments(plain, parameters) == []

@@ -9,6 +9,7 @@ import pytest
 from environments.browser.actions import ActionError, Viewport, parse_action
 from environments.browser.computer import openai
 from environments.browser.computer.screen import BLANK_PNG, Screen
+from environments.protocols.schema import check_arguments
 
 VIEWPORT = Viewport(1280, 720)
 SCREEN = Screen(VIEWPORT, 1280, 720)
@@ -180,3 +181,31 @@ def test_each_version_has_its_own_entry() -> None:
     }
     with pytest.raises(ValueError, match="there is no version"):
         openai.tool("x", HALF)
+
+
+class TestTheToolForAnyModel:
+    PARAMETERS = openai.tool_schema(HALF)["parameters"]
+
+    @pytest.mark.parametrize("given", [given for given, _ in ACTIONS], ids=str)
+    def test_its_schema_takes_every_action(self, given: dict[str, Any]) -> None:
+        plain = {name: value for name, value in given.items() if value is not None}
+        if "path" in plain:
+            plain["path"] = [{"x": x, "y": y} for x, y in (tuple(each.values() if isinstance(each, dict) else each)
+                                                           for each in plain["path"])]  # fmt: skip
+        assert check_arguments({"actions": [plain]}, self.PARAMETERS) == []
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {},
+            {"actions": []},
+            {"actions": [{"type": "click", "x": 1}]},
+            {"actions": [{"type": "fly"}]},
+            {"actions": [{"type": "wait", "x": 1}]},
+        ],
+    )
+    def test_it_takes_nothing_else(self, given: dict[str, Any]) -> None:
+        assert check_arguments(given, self.PARAMETERS)
+
+    def test_it_says_how_large_the_screen_is(self) -> None:
+        assert "640x360" in openai.tool_schema(HALF)["description"]

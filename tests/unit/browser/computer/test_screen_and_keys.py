@@ -52,6 +52,11 @@ class TestScreen:
         assert 0 <= down < height
 
 
+def test_a_part_fills_the_screen_as_far_as_that_helps() -> None:
+    half = Screen(VIEWPORT, 640, 360)
+    assert [half.magnification(*size) for size in ((1280, 720), (640, 90), (1, 1))] == [0.5, 1.0, 8.0]
+
+
 def test_an_open_dialog_is_told_with_the_keys_that_answer_it() -> None:
     said = told({"dialog": {"type": "confirm", "message": "Delete?"}})
     assert said == "A confirm is open: Delete? (Return is OK, Escape is Cancel)"
@@ -92,6 +97,18 @@ class TestKeys:
         assert anthropic.actions_of(use, asked) == [{"type": "dialog", "accept": accept}]
         call = {"call_id": "c", "action": {"type": "keypress", "keys": [key.upper()]}}
         assert openai.actions_of(call, asked) == [{"type": "dialog", "accept": accept}]
+
+    def test_what_follows_the_answer_to_a_dialog_is_pressed(self) -> None:
+        asked = Screen(VIEWPORT, 1280, 720, dialog=True)
+        accept = {"type": "dialog", "accept": True}
+        assert presses(["Enter", "Tab"], asked) == [accept, {"type": "press", "key": "Tab"}]
+        assert presses(["Enter"], asked, 3) == [accept, *[{"type": "press", "key": "Enter"}] * 2]
+
+    def test_there_is_an_end_to_how_many_keys_are_pressed(self) -> None:
+        assert len(presses(["a", "b"], SCREEN, 50)) == 100
+        for chords, count in ((["a"], 101), (["a", "b"], 51), (["a"] * 101, 1)):
+            with pytest.raises(ActionError, match="at most 100 are allowed"):
+                presses(chords, SCREEN, count)
 
     def test_only_modifiers_are_held_during_a_click(self) -> None:
         assert modifiers(None) == modifiers("") == modifiers([]) == {}
