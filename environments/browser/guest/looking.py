@@ -17,6 +17,8 @@ from environments.browser.guest.tabs import Tab, Tabs
 TITLE_S = 1.0
 MAX_URL = 2000
 MAX_TITLE = 300
+ZOOM = 2.0
+"""How many times larger a part of a page is shown."""
 MAX_STORED = 200_000
 """Characters of a page's storage that are remembered for a browser that dies."""
 
@@ -108,7 +110,7 @@ class Looks:
         """What `find`, `zoom` and `read_page` show. Raises: ActError."""
         if request["type"] == "zoom":
             clip = {name: request[name] for name in ("x", "y", "width", "height")}
-            return {"images": [await self.picture(clip)]}
+            return {"images": [await self.picture(clip, request.get("scale", ZOOM))]}
         tab = self._tabs.current
         if request["type"] == "find":
             tab.snapshot = await tab.page.aria_snapshot(mode="ai")
@@ -137,9 +139,9 @@ class Looks:
             raise ActError(f"there is nothing from character {offset} on: there are {len(text)}")
         return self._cut("read", text, offset)
 
-    async def picture(self, clip: dict[str, float] | None = None) -> dict[str, str]:
-        """Of what is in view, or of a part of it in twice its size."""
-        kind = self._options["picture"]
+    async def picture(self, part: Mapping[str, float] | None = None, scale: float = ZOOM) -> dict[str, str]:
+        """Of what is in view, as large as the options say; or of a part of it in so many times its size."""
+        kind, clip = self._options["picture"], self._whole() if part is None else {**part, "scale": scale}
         if kind == "png" and clip is None:
             data = await self._page.screenshot(type="png", scale="css", timeout=5000)
             return {"format": "png", "data": base64.b64encode(data).decode()}
@@ -148,9 +150,19 @@ class Looks:
             settings: dict[str, Any] = {"format": kind, "optimizeForSpeed": True}
             if kind == "webp":
                 settings["quality"] = 80
-            if clip is not None:
-                settings["clip"] = {**clip, "scale": 2}
+            if clip is not None:  # which counts from the document's corner
+                view = (await session.send("Page.getLayoutMetrics"))["cssVisualViewport"]
+                settings["clip"] = {**clip, "x": view["pageX"] + clip["x"], "y": view["pageY"] + clip["y"]}
             answer = await session.send("Page.captureScreenshot", settings)
             return {"format": kind, "data": answer["data"]}
         finally:
             await session.detach()
+
+    def _whole(self) -> dict[str, float] | None:
+        """Where pictures are smaller than what they show."""
+        display, viewport = self._options.get("display"), self._options["viewport"]
+        if display is None:
+            return None
+        scale = display["width"] / viewport["width"]
+        # A height that is not quite the viewport's shape leaves out, or adds, less than a pixel.
+        return {"x": 0, "y": 0, "width": viewport["width"], "height": display["height"] / scale, "scale": scale}
