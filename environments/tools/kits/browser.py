@@ -57,6 +57,8 @@ class BrowserKit(Kit):
 
     def set_up(self, task: Task, seed: int, options: JsonObject) -> None:
         chosen = parse_options(options, tuple(KINDS))
+        if chosen.computer is not None:
+            raise ValueError("'computer' must be left out: a browser among other tools has a tool for each action")
         play = make_play(task, seed, chosen.obstacles) if "play" in task.hidden else OpenPlay()
         if play.page_side:
             raise ValueError(f"the page of {task.task_id!r} is its own judge: the browser environment plays it")

@@ -43,6 +43,11 @@ def operations(box: Box) -> list[str]:
     return [heard["op"] for heard in box.session.heard]
 
 
+async def test_a_providers_computer_is_the_browser_environments_alone(play: ShopPlay) -> None:
+    with pytest.raises(ValueError, match="'computer' must be left out"):
+        await begun(browser={"computer": "anthropic"})
+
+
 async def test_the_first_call_begins_it_and_is_done(play: ShopPlay) -> None:
     environment, box = await begun(done(), done(observation={**SEEN, "title": "Bought"}), done())
     assert box.opened == 0
