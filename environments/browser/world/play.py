@@ -56,8 +56,9 @@ class WorldPlay(Play):
 def _judge(errand: Errand, end: End, answer: str | None, infeasible: bool, misled: bool) -> Iterator[Check]:
     changed = end.changes
     if errand.infeasible:
-        yield Check("said that it cannot be done", infeasible)
-        yield Check("looked before saying so", bool(end.world.seen & set(errand.looked)), LOOKED)
+        looked = bool(end.world.seen & set(errand.looked))
+        yield Check("said that it cannot be done, having looked", infeasible and looked)  # else giving up would pay
+        yield Check("looked before saying so", looked, LOOKED)
     if errand.answer is not None:
         yield Check("the answer is right", answer is not None and is_right(answer, errand.answer))
     for name, value in errand.wanted.items():

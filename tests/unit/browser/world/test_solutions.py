@@ -64,10 +64,7 @@ def test_every_task_is_solved_under_many_seeds(task_id: str) -> None:
 def test_who_does_nothing_is_paid_nothing(task_id: str) -> None:
     play = play_of(task_id)
     HttpBrowser(play.web).visit("GET", play.start_url)
-    assert [paid(play, end) for end in (End(), End(""), End("x"))] == [0, 0, 0]
-    given_up = paid(play, End("no", infeasible=True))
-    assert given_up < 1
-    assert given_up == 0 or play.errand.infeasible
+    assert [paid(play, end) for end in (End(), End(""), End("x"), End("no", infeasible=True))] == [0, 0, 0, 0]
     required = [check for check in play.checks(None, infeasible=False) if check.required and not check.forbidden]
     assert required
     assert not any(check.passed for check in required)
