@@ -15,6 +15,29 @@ from envserver.view.room import DEFAULT_BYTES
 
 JsonObject = dict[str, Any]
 
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "</SCRIPT ><img src=x onerror=alert(1)>",
+    "<!--<script>",
+    "]]><svg onload=alert(1)>",
+    "&lt;/script&gt;&quot;",
+    '"}]};alert(1);//',
+    "\\\"</style><base href='http://evil.invalid/'>",
+    "@DATA@ @SCRIPT@ @HASH@ @STYLE@",
+    "{{7*7}}${7*7}`${alert(1)}`",
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+",
+    'data:image/png;base64,aaaa" onerror="alert(1)',
+    "\u2028alert(1)\u2029",
+    "\u202e\u2066evil\u2069",
+    "\x00\x01\x1b]0;owned\x07\x7f\x85",
+    "__proto__",
+    "constructor",
+    "é漢😀",
+]
+"""Texts that would do something, wherever they came to be more than a text."""
+
 
 def png(width: int = 2, height: int = 1, padding: bytes = b"") -> str:
     """A picture in base64, as large as its padding."""
@@ -48,6 +71,32 @@ def record(*steps: JsonObject, **members: Any) -> JsonObject:
         "info": {}, "checkpoints": [], "complete": True, "reward": 0.0, "terminated": False, "truncated": True,
         "grade": None, "trainable": True, **members, "steps": list(steps),
     }  # fmt: skip
+
+
+def poisoned(text: str) -> JsonObject:
+    """A record that has a text wherever a text can be, names of members included."""
+    anything = {text: text, "text": text, "list": [text, {text: [text]}], "images": [{"format": text, "data": text}]}
+    said = {"role": text, "content": [{"type": text, "text": text}, {"type": "image_url", "image_url": {"url": text}}]}
+    observation = {
+        **anything, "error": text, "stdout": text, "messages": [said], "tools": [anything],
+        "images": [{"format": "png", "data": text}, {"format": text, "data": png()}],
+    }  # fmt: skip
+    steps = [
+        step(1, anything, observation, episode_id=text, metadata=anything, info={**anything, "outcome": text}),
+        step(2, text, {text: text}, info={"trainable": text, "duration_ms": text, "cpu_ms": [text]}),
+        step(3, {"type": text, "message": said}, {"observations": [text, anything]}),
+    ]
+    saved = {
+        "checkpoint_id": text, "kind": "process", "episode_id": text, "generation": 1, "step_index": 1, "label": text,
+        "created_at": 1.0, "bytes": 1, "pause_ms": 1.0,
+    }  # fmt: skip
+    origin = {"checkpoint_id": text, "episode_id": text, "generation": 1, "step_index": 2}
+    grade = {"reward": 1.0, "components": {text: 1.0}, "trainable": True, "report": anything}
+    texts = dict.fromkeys(
+        ("episode_id", "cursor", "environment", "task_set", "task", "image", "reason", "group_id", "origin"), text
+    )
+    objects = dict.fromkeys(("options", "limits", "metadata", "observation", "info"), anything)
+    return record(*steps, **texts, **objects, checkpoints=[saved], lineage=[origin], grade=grade, **{text: text})
 
 
 def encoded(document: JsonObject) -> bytes:
