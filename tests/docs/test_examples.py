@@ -31,7 +31,7 @@ def test_a_group_of_rollouts_has_rewards_and_advantages(server: ServerProcess) -
     assert len(group[5]["outcomes"]) == 6, "one that never submits is graded by what it left"
 
 
-@pytest.mark.parametrize("name", ["rollout", "grpo", "tree_search"])
+@pytest.mark.parametrize("name", ["rollout", "grpo", "tree_search", "browser_agent", "computer_use"])
 def test_an_example_needs_nothing_but_the_sdk(name: str) -> None:
     code = f"import runpy, sys; runpy.run_path('examples/{name}.py'); print(sorted(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -76,3 +76,21 @@ def test_a_grpo_rollout_against_an_endpoint_writes_its_samples(server: ServerPro
     assert "SyntaxError" in said["```python\nreturn\n```"]["messages"][3]["content"]
     assert {request["temperature"] for request in stub.requests} == {0.7}
     assert done.stderr == "HumanEval/2: 5 of 5 trainable, mean reward 0.80\n"
+
+
+def test_a_browser_agent_is_paid_for_what_it_does_by_refs(server: ServerProcess) -> None:
+    command = [sys.executable, "-W", "error", "examples/browser_agent.py", "--url", server.url]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    played = [json.loads(line) for line in said.splitlines()]
+    assert [each["reward"] for each in played] == [1.0, 1.0, 1.0]
+    assert [[action["type"] for action in each["actions"]] for each in played] == [
+        ["fill", "fill", "click"], ["fill", "click"], ["click"]
+    ]  # fmt: skip
+
+
+def test_a_computer_use_agent_is_paid_for_what_it_sees(server: ServerProcess) -> None:
+    command = [sys.executable, "-W", "error", "examples/computer_use.py", "--url", server.url]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line["reward"] for line in lines if "seed" in line] == [1.0, 1.0, 1.0]
+    assert [line["action"] for line in lines if "seed" not in line] == ["screenshot", "left_click"] * 3
