@@ -71,7 +71,11 @@ async def test_the_next_server_knows_what_the_episode_needs(tmp_path: Path) -> N
     episode = await begin(await lives.boot(), options={"large": True})
     await lives.kill()
     taken_over = (await lives.boot()).episode(episode.episode_id).plan
-    assert (taken_over.image, taken_over.limits, taken_over.checkpoints) == ("large", LARGE, {CheckpointKind.REPLAY})
+    assert (taken_over.image, taken_over.limits, taken_over.checkpoints) == (
+        "large",
+        LARGE,
+        frozenset({CheckpointKind.REPLAY}),
+    )
     await lives.kill()
 
 

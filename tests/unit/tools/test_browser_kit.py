@@ -124,14 +124,24 @@ async def test_pictures_are_shown_and_junk_in_their_place_is_not(play: ShopPlay)
 DEAD = CommandResult(Ending.EXITED, Output(), Output(), 0.01, exit_code=1)
 
 
-@pytest.mark.parametrize("end", [DEAD, SandboxError("it does not run")])
+LATE = CommandResult(Ending.TIMEOUT, Output(), Output(), 30.0, signal=9)
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (DEAD, Outcome.POLICY_KILLED),
+        (SandboxError("it does not run"), Outcome.POLICY_KILLED),
+        (LATE, Outcome.POLICY_TIMEOUT),
+    ],
+)
 async def test_one_that_has_ended_is_begun_again_by_the_next_call_which_does_nothing_else(
-    play: ShopPlay, end: CommandResult | SandboxError
+    play: ShopPlay, end: CommandResult | SandboxError, outcome: Outcome
 ) -> None:
     environment, box = await begun(done(), asks("http://shop.test/buy", method="POST"), done(), end, done(), done())
     await call(environment, "browser_click", ref="e1")
     lost = await call(environment, "browser_click", ref="e1")
-    assert (lost.outcome, lost.truncated) == (Outcome.POLICY_KILLED, False)
+    assert (lost.outcome, lost.truncated, box.session.closed) == (outcome, False, True)
     again = await call(environment, "browser_click", ref="e1")
     assert again.outcome is Outcome.OK
     assert "was begun again" in again.observation["content"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 
 from environments.browser.world.clock import TODAY
@@ -162,6 +165,23 @@ def test_orders_are_their_customers_alone(at_shop: HttpBrowser, world: World) ->
     assert at_shop.responses[-1].status == 404
     at_shop.visit("POST", f"http://shop.test/orders/{foreign.number}/cancel")
     assert at_shop.responses[-1].status == 404
+
+
+def test_orders_are_downloaded_as_a_table_by_their_customer(at_shop: HttpBrowser, world: World) -> None:
+    do(at_shop, Open("http://shop.test/orders"), Click("link", "Download all of them as a table"))
+    response = at_shop.responses[-1]
+    assert ("content-disposition", 'attachment; filename="orders.csv"') in response.headers
+    rows = list(csv.DictReader(io.StringIO(response.body.decode())))
+    orders = world.shop.orders_of(world.people.you.handle)
+    assert [row["order"] for row in rows] == [order.number for order in orders]
+    assert [round(float(row["total"]) * 100) for row in rows] == [order.total_cents for order in orders]
+    assert [row["state"] for row in rows] == [order.state for order in orders]
+    assert [row["placed_on"] for row in rows] == [str(order.placed.date()) for order in orders]
+
+
+def test_nobody_downloads_orders_without_an_account(browser: HttpBrowser) -> None:
+    page = do(browser, Open("http://shop.test/orders.csv"))
+    assert page.offers("button", "Log in")
 
 
 def test_an_address_is_saved_under_a_label_of_its_own(at_shop: HttpBrowser, world: World) -> None:
