@@ -67,7 +67,8 @@ def find_box(pixels: NDArray[np.uint8], color: tuple[int, int, int]) -> tuple[in
     """The middle (x, y) of a framed box that is all of this colour."""
     import numpy as np
 
-    inside = np.lib.stride_tricks.sliding_window_view((pixels == color).all(axis=-1), (BOX, BOX)).all(axis=(2, 3))
+    windows = np.lib.stride_tricks.sliding_window_view((pixels == color).all(axis=-1), (BOX, BOX))
+    inside = np.asarray(windows.all(axis=(2, 3)))
     black = (pixels == 0).all(axis=-1)
     for y, x in zip(*inside.nonzero(), strict=True):
         frame = black[max(0, y - 1) : y + BOX + 1, max(0, x - 1) : x + BOX + 1].copy()
