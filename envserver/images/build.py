@@ -1,4 +1,4 @@
-"""Builds the images below images/, in order, skipping what has not changed.
+"""Builds the images below images/, two at a time, each after those that it stands on, skipping what has not changed.
 
 An image's label `envserver.inputs` is a digest of everything that it was built from: its Dockerfile and context, and
 the digests of the images that it stands on. The same digest means the same image, so nothing is asked of Docker.
@@ -16,7 +16,9 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO
 
@@ -61,14 +63,17 @@ _NODE_CONTEXT = {**_NODE_FILES, **{path: path for path in _NODE_SOURCES}}
 IMAGES = (
     Image("base", _folder("base")),
     Image("agent", _folder("agent"), {"BASE": "base"}, stage="agent"),
+    Image("node", _NODE_CONTEXT, {"BASE": "base", "AGENT": "agent"}),
     Image("agent-tests", _folder("agent"), {"BASE": "base"}, stage="tests", with_tests=True),
     Image("code", _folder("code"), {"BASE": "base"}),
-    Image("busybox", _folder("busybox"), {"BASE": "base"}),
-    Image("gym", _folder("gym"), {"BASE": "base"}),
     Image("browser", _folder("browser"), {"BASE": "base"}),
+    Image("gym", _folder("gym"), {"BASE": "base"}),
+    Image("busybox", _folder("busybox"), {"BASE": "base"}),
     Image("tools", _folder("tools"), {"BASE": "base", "CODE": "code", "BROWSER": "browser"}),
-    Image("node", _NODE_CONTEXT, {"BASE": "base", "AGENT": "agent"}),
 )
+"""Parents before their children; of two that can be built the first is begun first."""
+AT_ONCE = 2
+"""Builds: one waits for packages or for the disk while the other computes."""
 NODE_IMAGES = ("code", "busybox", "gym", "tools", "browser", "node")
 """What a node needs, with what they stand on; the others are for tests."""
 EPISODE_IMAGES = ("code", "busybox", "gym", "tools", "browser")
@@ -104,14 +109,30 @@ class Builder:
         docker("version")
         self._logs.mkdir(exist_ok=True)
         wanted = self._with_parents(names or NODE_IMAGES)
+        order = TopologicalSorter({each.name: each.parents.values() for each in IMAGES if each.name in wanted})
+        order.prepare()
         built: dict[str, str] = {}
-        for image in (image for image in IMAGES if image.name in wanted):
-            inputs = self._inputs(image, built)
-            if _label(image.tag) == inputs:
-                self._report(f"{image.name}: unchanged")
-            else:
-                self._build_one(image, inputs)
-            built[image.name] = inputs
+        running: dict[Future[str], str] = {}
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            while order.is_active():
+                ready = set(order.get_ready())
+                for image in (image for image in IMAGES if image.name in ready):
+                    running[pool.submit(self._bring_up_to_date, image, dict(built))] = image.name
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(done)
+                    if done.exception() is not None:
+                        pool.shutdown(cancel_futures=True)  # what has begun comes to its end first
+                    built[name] = done.result()
+                    order.done(name)
+
+    def _bring_up_to_date(self, image: Image, built: Mapping[str, str]) -> str:
+        """The digest of what the image is built from; `built` has those of its parents. Raises: BuildError."""
+        inputs = self._inputs(image, built)
+        if _label(image.tag) == inputs:
+            self._report(f"{image.name}: unchanged")
+        else:
+            self._build_one(image, inputs)
+        return inputs
 
     @staticmethod
     def _with_parents(names: tuple[str, ...]) -> set[str]:

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[3]
 IMAGE = Image("base", {"": "context", "extra.txt": "elsewhere.txt"})
 
 DOCKER = f"""#!{sys.executable}
-import json, pathlib, sys
+import fcntl, json, pathlib, sys, time
+lock = pathlib.Path(__file__).with_name("lock").open("w")
 state = pathlib.Path(__file__).with_name("state.json")
 images = json.loads(state.read_text()) if state.exists() else {{}}
 arguments = sys.argv[1:]
@@ -29,11 +30,22 @@ if arguments[:2] == ["image", "inspect"]:
     print(images[tag])
 elif arguments[0] == "build":
     sys.stdin.buffer.read()
+    here = pathlib.Path(__file__).parent
+    (here / arguments[arguments.index("--tag") + 1].replace("/", "_")).touch()
+    waits_for = here / "waits_for"  # one that has to have begun before this one ends
+    for _ in range(500):
+        if not waits_for.exists() or (here / waits_for.read_text()).exists():
+            break
+        time.sleep(0.01)
+    else:
+        sys.exit("nothing else began")
     tag, label = arguments[arguments.index("--tag") + 1], arguments[arguments.index("--label") + 1]
     print("Step 1/1 : FROM x")
     if (pathlib.Path(__file__).with_name("fail")).exists():
         print("the compiler is unwell")
         sys.exit(1)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    images = json.loads(state.read_text()) if state.exists() else {{}}
     images[tag] = label.partition("=")[2]
     state.write_text(json.dumps(images))
 elif arguments[0] == "pull":
@@ -165,6 +177,27 @@ def test_only_what_changed_and_what_stands_on_it_is_built_again(root: Path, engi
     (root / "elsewhere.txt").write_text("changed")  # of the base alone
     assert built(root) == ["base", "child"]
     assert engine.with_name("state.json").exists()
+
+
+def test_two_that_do_not_need_each_other_are_built_at_once(
+    root: Path, engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins = [Image(name, {"": "context"}, {"BASE": "base"}) for name in ("left", "right")]
+    grandchild = Image("grandchild", {"": "context"}, {"BASE": "left", "OTHER": "right"})
+    monkeypatch.setattr(build, "IMAGES", (IMAGE, *twins, grandchild))
+    assert built(root, "base") == ["base"]
+    engine.with_name("waits_for").write_text("envserver_right:latest")
+    done = built(root, "grandchild")
+    assert sorted(done[:2]) == ["left", "right"]
+    assert done[2:] == ["grandchild"]
+
+
+def test_what_stands_on_a_failed_build_is_not_begun(root: Path, engine: Path) -> None:
+    engine.with_name("fail").touch()
+    with pytest.raises(BuildError):
+        built(root)
+    assert engine.with_name("envserver_base:latest").exists()
+    assert not engine.with_name("envserver_child:latest").exists()
 
 
 def test_a_failed_build_shows_the_end_of_its_log(root: Path, engine: Path) -> None:
