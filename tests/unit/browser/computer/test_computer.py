@@ -350,6 +350,23 @@ class TestExactlyOnce:
         assert _without_limits(again.session.heard) == calls
         assert successor.snapshot() == environment.snapshot()
 
+    @pytest.mark.parametrize(
+        ("seen", "action", "wanted"),
+        [
+            ({"cursor": {"x": 5, "y": 6}}, {"action": "left_click"}, {"type": "click", "x": 5, "y": 6}),
+            (ASKED, {"action": "key", "text": "Return"}, {"type": "dialog", "accept": True}),
+        ],
+    )
+    async def test_a_new_server_knows_what_was_seen_last(
+        self, seen: dict[str, Any], action: dict[str, Any], wanted: dict[str, Any]
+    ) -> None:
+        environment, _ = await begun(saw(**seen))
+        await use(environment, action="left_click", coordinate=[5, 6])
+        successor, box = BrowserEnvironment(), Box(saw())
+        successor.restore(box, TASK, json.loads(json.dumps(environment.snapshot())))  # type: ignore[arg-type]
+        await use(successor, **action)
+        assert asked_of(box) == [wanted]
+
     def _successor(
         self, state: dict[str, Any], monkeypatch: pytest.MonkeyPatch, cut: int
     ) -> tuple[BrowserEnvironment, Box]:
