@@ -213,9 +213,7 @@ class Browsing:
     def _see(self, done: JsonObject) -> JsonObject:
         """Raises: JunkError."""
         observation = seen.observation(done)
-        if self._computer is not None:
-            self._computer.see(observation)
-        return observation
+        return observation if self._computer is None else self._computer.see(observation)
 
     def _died(self, said: Seen, context: StepContext) -> Transition:
         """The program that drives the browser ended, or was ended: nothing is left to see."""

@@ -102,9 +102,12 @@ class Computer:
             return {**request, "scale": self._screen.magnification(request["width"], request["height"])}
         return request
 
-    def see(self, observation: JsonObject) -> None:
-        """What the browser has just shown."""
+    def see(self, observation: JsonObject) -> JsonObject:
+        """What the browser has just shown, in the pixels that a model counts in."""
         self._screen = Screen.of(self._screen.viewport, observation, self._size)
+        if "cursor" not in observation:
+            return observation
+        return {**observation, "cursor": dict(zip("xy", self._screen.cursor_of_model, strict=True))}
 
     def snapshot(self) -> JsonObject:
         return {"cursor": list(self._screen.cursor), "dialog": self._screen.dialog}

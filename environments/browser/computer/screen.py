@@ -59,7 +59,7 @@ class Screen:
                 f"corner, on a screen that is {self.width} wide and {self.height} high"
             )
         left, top = self._to_page(x0, y0)
-        right, bottom = self._to_page(x1, y1)
+        right, bottom = (round(each) for each in self.distance(x1, y1))
         return {"x": left, "y": top, "width": max(1, right - left), "height": max(1, bottom - top)}
 
     def distance(self, across: float, down: float) -> tuple[float, float]:
@@ -72,13 +72,14 @@ class Screen:
 
     @property
     def cursor_of_model(self) -> tuple[int, int]:
-        x, y = self.cursor
-        return int(x * self.width / self.viewport.width), int(y * self.height / self.viewport.height)
+        """Where the model has put it, if it has."""
+        x, y = self.cursor[0] * self.width / self.viewport.width, self.cursor[1] * self.height / self.viewport.height
+        return min(round(x), self.width - 1), min(round(y), self.height - 1)
 
     def _to_page(self, across: float, down: float) -> tuple[int, int]:
-        """Rounded down: what is on the screen stays in the viewport."""
+        """What is on the screen stays in the viewport."""
         x, y = self.distance(across, down)
-        return int(x), int(y)
+        return min(round(x), self.viewport.width - 1), min(round(y), self.viewport.height - 1)
 
 
 def pictures(observation: Mapping[str, Any]) -> list[tuple[str, str]]:

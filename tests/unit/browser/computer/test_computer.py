@@ -214,6 +214,13 @@ class TestSize:
         assert "outside of the screen, which is 683 wide and 384 high" in transition.observation["error"]
         assert "683x384" in environment.tools()[0]["description"]
 
+    async def test_the_pointer_is_told_in_the_same_pixels(self) -> None:
+        environment, box = await begun(saw(cursor={"x": 1364, "y": 766}), saw(), **self.OPTIONS)
+        transition = await use(environment, action="mouse_move", coordinate=[682, 383])
+        assert transition.observation["cursor"] == {"x": 682, "y": 383}
+        await use(environment, action="left_click")
+        assert asked_of(box)[1] == {"type": "click", "x": 1364, "y": 766}
+
     async def test_a_part_fills_the_picture_as_far_as_that_helps(self) -> None:
         environment, box = await begun(saw(), saw(), saw(), **self.OPTIONS)
         await use(environment, action="zoom", region=[0, 0, 683, 384])

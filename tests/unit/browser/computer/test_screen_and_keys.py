@@ -52,6 +52,16 @@ class TestScreen:
         assert 0 <= down < height
 
 
+@settings(deadline=None)
+@given(st.integers(160, 1280), st.integers(90, 720), st.data())
+def test_the_pointer_is_where_the_model_has_put_it(width: int, height: int, data: st.DataObject) -> None:
+    size = width, height
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    place = Screen(VIEWPORT, *size).point("it", x, y)
+    seen = {"cursor": dict(zip("xy", place, strict=True))}
+    assert Screen.of(VIEWPORT, seen, size).cursor_of_model == (x, y)
+
+
 def test_a_part_fills_the_screen_as_far_as_that_helps() -> None:
     half = Screen(VIEWPORT, 640, 360)
     assert [half.magnification(*size) for size in ((1280, 720), (640, 90), (1, 1))] == [0.5, 1.0, 8.0]
