@@ -46,9 +46,8 @@ def ref(result: StepResult, pattern: str) -> str:
     return found[1]
 
 
-def download(episode: Episode) -> None:
+def download(episode: Episode, prompt: str) -> None:
     """Log in as the prompt says, and have the orders as a file; what the prompt asks for is kept by the interpreter."""
-    prompt = episode.observation["prompt"]
     days = re.search(r"from (\S+) to (\S+) ", prompt)
     account = re.search(r"user name is (\S+) and your password is (\S+)\. ", prompt)
     assert days and account
@@ -74,7 +73,8 @@ def answer(episode: Episode) -> StepResult:
 
 def test_it_is_forked_in_the_middle_and_each_fork_finishes(client: Client) -> None:
     with client.create("tools", **TASK) as episode:
-        download(episode)
+        prompt = episode.observation["prompt"]
+        download(episode, prompt)
         checkpoint = episode.checkpoint()
         assert checkpoint.kind is CheckpointKind.REPLAY
         forks = checkpoint.fork(2)
@@ -96,20 +96,21 @@ def test_it_survives_a_server_that_is_killed_before_every_step(
         return step(episode, *arguments, **options)
 
     with Client(lasting_server.url) as client, client.create("tools", **TASK) as episode:
+        prompt = episode.observation["prompt"]
         monkeypatch.setattr(Episode, "step", after_a_kill)
-        download(episode)
+        download(episode, prompt)
         end = answer(episode)
     assert end.reward == 1.0
 
 
 def test_programs_that_end_the_browser_cost_its_page_and_nothing_else(client: Client) -> None:
     with client.create("tools", **TASK) as episode:
+        prompt = episode.observation["prompt"]
         call(episode, "browser_goto", url="http://shop.test/login")
         call(episode, "bash", command="pkill -9 -f browser_session; pkill -9 chromium; sleep 0.5; true")
-        again = episode.step({"type": "call", "name": "browser_reload", "arguments": {}})
-        if again.outcome is Outcome.OK and not again.observation.get("error"):
-            pytest.fail(f"nothing was told: {again}")
+        lost = episode.step({"type": "call", "name": "browser_reload", "arguments": {}})
+        assert (lost.outcome, lost.observation["error"]) == (Outcome.POLICY_KILLED, True)
         again = episode.step({"type": "call", "name": "browser_reload", "arguments": {}})
         assert "was begun again" in again.observation["content"]
-        download(episode)
+        download(episode, prompt)
         assert answer(episode).reward == 1.0
