@@ -10,7 +10,9 @@ _PLAIN = ("content", "text", "stdout", "user", "prompt")
 """Shown as they are."""
 _NAMED = ("result", "stderr", "error", "traceback", "exit_code", "signal", "note", "refused")
 """Shown behind their names, unless they say nothing."""
-_SILENT = frozenset({"number", "tool", "tools", "images", "page", "pages", "truncated", "session", "workspace"})
+_SILENT = frozenset(
+    {"number", "tool", "tools", "images", "page", "pages", "truncated", "session", "workspace", "browser"}
+)
 """Of no use to a model, or shown in another way."""
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from environments.browser import plays
 from environments.environment import JsonObject, StepContext, Transition
+from environments.showing import as_text
 from environments.tasks import GraderSpec, Task
 from environments.tools.environment import ToolsEnvironment
 from environments.tools.tasks.errands import Errands
@@ -62,6 +63,7 @@ async def test_the_first_call_begins_it_and_is_done(play: ShopPlay) -> None:
     }
     await call(environment, "browser_back")
     assert operations(box) == ["begin", "act", "act"]
+    assert as_text(transition.observation) == transition.observation["content"], "and not twice"
 
 
 async def test_what_a_page_asks_for_is_in_the_steps_info_and_what_it_changes_in_the_verdict(play: ShopPlay) -> None:
