@@ -4,7 +4,7 @@
     server → client   {id, status, result} or {id, problem}, after any number of {id, event}
 
 A stored result is JSON already. The JSON codec puts those very bytes into its frame; the MessagePack one has
-to unpack them, and is for clients that move many files: their bytes travel in it as they are.
+to unpack them, and is for clients that move many files and pictures: their bytes travel in it as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -97,7 +98,9 @@ class MsgpackCodec(Codec):
         return value
 
     def result(self, call_id: CallId, status: int, body: bytes) -> Frame:
-        return _pack({"id": call_id, "status": status, "result": from_json(body)})
+        value = from_json(body)
+        _pictures_to_bytes(value)
+        return _pack({"id": call_id, "status": status, "result": value})
 
     def file(self, call_id: CallId, path: str, data: bytes) -> Frame:
         return _pack({"id": call_id, "status": 200, "result": {"path": path, "size_bytes": len(data), "data": data}})
@@ -113,6 +116,21 @@ class MsgpackCodec(Codec):
 
     def event(self, call_id: CallId, event: dict[str, Any]) -> Frame:
         return _pack({"id": call_id, "event": event})
+
+
+def _pictures_to_bytes(result: Any) -> None:
+    """Those in the observations of steps and beginnings, in place; what is no base64 stays as it is."""
+    if not isinstance(result, dict):
+        return
+    for several in ("episodes", "results"):  # of a fork or a group, of a batch
+        for each in result[several] if isinstance(result.get(several), list) else ():
+            _pictures_to_bytes(each)
+    observation = result.get("observation")
+    images = observation.get("images") if isinstance(observation, dict) else None
+    for image in images if isinstance(images, list) else ():
+        if isinstance(image, dict) and image.keys() == {"format", "data"}:
+            with suppress(binascii.Error, TypeError, ValueError):
+                image["data"] = base64.b64decode(image["data"], validate=True)
 
 
 def _pack(value: Any) -> bytes:

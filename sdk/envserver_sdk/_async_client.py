@@ -62,7 +62,10 @@ class Creating(Awaitable[C], Generic[C]):
 
 
 class AsyncClient:
-    """A connection to one server, for any number of episodes at a time."""
+    """A connection to one server, for any number of episodes at a time.
+
+    With `binary` it speaks MessagePack in place of JSON: an observation's pictures come as bytes, a quarter smaller.
+    """
 
     def __init__(
         self,
@@ -71,12 +74,13 @@ class AsyncClient:
         *,
         timeouts: Timeouts | None = None,
         tls: Tls | None = None,
+        binary: bool = False,
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"url is {url!r}, must begin with http:// or https://")
         self.url = url.rstrip("/")
         self.timeouts = timeouts or Timeouts()
-        self._link = Link(self.url, api_key, self.timeouts, tls or Tls())
+        self._link = Link(self.url, api_key, self.timeouts, tls or Tls(), binary=binary)
 
     async def __aenter__(self) -> Self:
         return self

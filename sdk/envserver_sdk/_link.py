@@ -40,11 +40,11 @@ def given(**params: Any) -> dict[str, Any]:
 class Link:
     """Belongs to one event loop."""
 
-    def __init__(self, url: str, api_key: str | None, timeouts: Timeouts, tls: Tls) -> None:
+    def __init__(self, url: str, api_key: str | None, timeouts: Timeouts, tls: Tls, *, binary: bool = False) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.url = url
         self.timeouts = timeouts
-        self.socket = Socket(url, headers, timeouts, tls)
+        self.socket = Socket(url, headers, timeouts, tls, binary=binary)
         self.http = Http(url, headers, timeouts, tls)
         self._abandoned: set[asyncio.Task[None]] = set()
 

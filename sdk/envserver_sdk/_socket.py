@@ -31,7 +31,7 @@ from envserver_sdk.errors import (
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
-SUBPROTOCOL = "envserver.json"
+JSON, MSGPACK = "envserver.json", "envserver.msgpack"
 MAX_FRAME_BYTES = 128 * 1024 * 1024
 CLOSE_TOO_LARGE = 1009
 
@@ -40,7 +40,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 @dataclass
 class _Call:
-    frame: str
+    frame: str | bytes
     answer: asyncio.Future[dict[str, Any]]
     on_event: OnEvent | None
     sent_over: object = None
@@ -49,7 +49,10 @@ class _Call:
 class Socket:
     """Belongs to one event loop. Connects with the first call."""
 
-    def __init__(self, url: str, headers: dict[str, str], timeouts: Timeouts, tls: Tls) -> None:
+    def __init__(
+        self, url: str, headers: dict[str, str], timeouts: Timeouts, tls: Tls, *, binary: bool = False
+    ) -> None:
+        self._subprotocol = MSGPACK if binary else JSON
         self._url = "ws" + url.removeprefix("http") + "/v1/ws"
         self._headers = headers
         self._timeouts = timeouts
@@ -90,8 +93,12 @@ class Socket:
             raise ConnectionFailed("the client is closed")
         self._last_id += 1
         call_id = self._last_id
-        frame = to_json({"id": call_id, "method": method, "params": params}).decode()
-        call = _Call(frame, asyncio.get_running_loop().create_future(), on_event)
+        frame = to_json({"id": call_id, "method": method, "params": params})
+        call = _Call(
+            frame.decode() if self._subprotocol == JSON else _packed(frame),
+            asyncio.get_running_loop().create_future(),
+            on_event,
+        )
         self._calls[call_id] = call
         try:
             await self._send(call)
@@ -173,7 +180,7 @@ class Socket:
             await self._send_over(connection, call)
 
     def _receive(self, frame: str | bytes) -> None:
-        message = from_json(frame)
+        message = from_json(frame) if isinstance(frame, str) else _unpacked(frame)
         call = self._calls.get(message["id"]) if isinstance(message, dict) else None
         if call is None:
             return
@@ -206,7 +213,7 @@ class Socket:
             return await connect(
                 self._url,
                 additional_headers=self._headers,
-                subprotocols=[Subprotocol(SUBPROTOCOL)],
+                subprotocols=[Subprotocol(self._subprotocol)],
                 open_timeout=self._timeouts.connect_s,
                 close_timeout=1.0,
                 max_size=MAX_FRAME_BYTES,
@@ -232,6 +239,23 @@ class Socket:
         for call in self._calls.values():
             if not call.answer.done():
                 call.answer.set_exception(error)
+
+
+def _packed(frame: bytes) -> bytes:
+    """Raises: ValueError for an integer beyond 64 bits, which MessagePack has no room for."""
+    import msgpack
+
+    try:
+        packed: bytes = msgpack.packb(from_json(frame))
+    except OverflowError as error:
+        raise ValueError("MessagePack takes no integer beyond 64 bits; a client without `binary` does") from error
+    return packed
+
+
+def _unpacked(frame: bytes) -> Any:
+    import msgpack
+
+    return msgpack.unpackb(frame)
 
 
 def _refusal(body: bytes) -> Problem:

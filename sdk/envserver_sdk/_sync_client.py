@@ -43,7 +43,10 @@ async def _resolve(creating: Awaitable[T]) -> T:
 
 
 class Client:
-    """A connection to one server, for any number of episodes at a time."""
+    """A connection to one server, for any number of episodes at a time.
+
+    With `binary` it speaks MessagePack in place of JSON: an observation's pictures come as bytes, a quarter smaller.
+    """
 
     def __init__(
         self,
@@ -52,8 +55,9 @@ class Client:
         *,
         timeouts: Timeouts | None = None,
         tls: Tls | None = None,
+        binary: bool = False,
     ) -> None:
-        self._async = AsyncClient(url, api_key, timeouts=timeouts, tls=tls)
+        self._async = AsyncClient(url, api_key, timeouts=timeouts, tls=tls, binary=binary)
         self._portal = Portal()
 
     @property

@@ -462,6 +462,9 @@ class ScriptedEnvironment(Environment):
     async def do_echo(self, action: JsonObject, context: StepContext) -> Transition:
         return Transition({"value": action.get("value"), "timeout_s": context.timeout_s})
 
+    async def do_show(self, action: JsonObject, context: StepContext) -> Transition:
+        return Transition(action["observation"])
+
     async def do_wait(self, action: JsonObject, context: StepContext) -> Transition:
         await GATES.pass_through(action["gate"])
         return Transition({"passed": action["gate"]})

@@ -86,6 +86,20 @@ async def test_every_method_answers_in_every_encoding(server: RunningServer, sub
         assert (await wire.call("close", episode_id=episode_id))["state"] == "closed"
 
 
+@pytest.mark.parametrize("subprotocol", ["envserver.json", "envserver.msgpack"])
+async def test_pictures_are_bytes_where_there_are_bytes(server: RunningServer, subprotocol: str) -> None:
+    images = [{"format": "png", "data": "AP8="}, {"format": "png", "data": "no base64!"}, {"data": "AP8="}, 7]
+    action = {"type": "show", "observation": {"images": images}}
+    async with dial(server, subprotocol) as wire:
+        shown = [{"format": "png", "data": b"\0\xff"}, *images[1:]] if wire.packed else images
+        episode_id = await wire.create()
+        stepped = await wire.call("step", episode_id=episode_id, action=action, step_index=1)
+        assert stepped["observation"]["images"] == shown
+        steps = [{"episode_id": episode_id, "action": action, "step_index": 2}]
+        batch = await wire.call("batch_step", steps=steps)
+        assert batch["results"][0]["observation"]["images"] == shown
+
+
 def test_the_methods_are_the_documented_ones() -> None:
     assert set(METHODS) == {
         "create", "step", "get_step", "reset", "grade", "close", "get", "list", "batch_step", "read_file",

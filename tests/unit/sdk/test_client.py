@@ -29,10 +29,24 @@ from tests.unit.fixtures import MakeServer
 from tests.unit.scripted import Gates, ScriptedRuntime
 
 
-@pytest.fixture
-async def client(server: RunningServer) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(server.url) as client:
+@pytest.fixture(params=[False, True], ids=["json", "msgpack"])
+async def client(server: RunningServer, request: pytest.FixtureRequest) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(server.url, binary=request.param) as client:
         yield client
+
+
+async def test_pictures_come_as_bytes_either_way(client: AsyncClient) -> None:
+    images = [{"format": "png", "data": "AP8="}]
+    async with client.create("scripted", task="a") as episode:
+        step = await episode.step({"type": "show", "observation": {"images": images}})
+    assert [picture.data for picture in step.pictures] == [b"\0\xff"]
+
+
+async def test_a_binary_client_tells_of_an_integer_that_it_cannot_send(server: RunningServer) -> None:
+    async with AsyncClient(server.url, binary=True) as client, client.create("scripted", task="a") as episode:
+        with pytest.raises(ValueError, match="beyond 64 bits"):
+            await episode.step({"type": "echo", "value": 1 << 70})
+        assert (await episode.step({"type": "echo", "value": 1 << 60})).observation["value"] == 1 << 60
 
 
 async def test_an_episode_is_played_graded_and_closed(client: AsyncClient, runtime: ScriptedRuntime) -> None:
