@@ -41,6 +41,7 @@ SOURCES = (
     "environments.browser.guest.chromium",
     "environments.browser.guest.tabs",
     "environments.browser.guest.acting",
+    "environments.browser.guest.remembered",
     "environments.browser.guest.looking",
     "environments.browser.guest.host",
     "environments.browser.guest.browser_session",

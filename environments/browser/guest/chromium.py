@@ -1,11 +1,17 @@
-"""One Chromium and its one context: started, found to have died, started again with what it had stored."""
+"""One Chromium and its one context: started, found to have died, started again with the profile that it had."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
+import os
+import select
+import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +21,8 @@ EXECUTABLE = "/usr/lib/chromium/chromium"
 HOME = Path("/tmp/browser")
 CERTIFICATE = HOME / "proxy.pem"
 START_S = 30.0
+LEFTOVERS_S = 2.0
+"""How long killed processes may take to end."""
 
 FLAGS = (
     "--no-sandbox",  # it needs user namespaces of its own; ours is around it
@@ -26,6 +34,8 @@ FLAGS = (
     "--disable-gpu",
     "--disable-quic",
     "--disable-sync",
+    "--disk-cache-size=33554432",  # the disk is the sandbox's, and small
+    "--hide-crash-restore-bubble",
     "--component-updater=disable-pings,url-source=http://127.0.0.1:1/",  # a port that no browser calls: not even asked
     "--gaia-url=http://127.0.0.1:1/",
     "--disable-field-trial-config",
@@ -58,47 +68,63 @@ def make_certificate() -> str:
 
 
 class Chromium:
-    """Its context has everything that a site may remember: cookies, storage, permissions."""
+    """Its one context has everything that a site may remember, in a profile on the disk of the sandbox."""
 
     def __init__(self, playwright: Playwright, proxy_port: int, key_digest: str) -> None:
         self._playwright = playwright
         self._port = proxy_port
         self._key_digest = key_digest
+        self._profile = HOME / "profile"
         self._browser: Browser | None = None
         self.starts = 0
+        """With the profile that there is."""
 
     @property
     def alive(self) -> bool:
         return self._browser is not None and self._browser.is_connected()
 
-    async def start(self) -> None:
-        """Raises: playwright.async_api.Error."""
+    async def start(self, options: dict[str, Any]) -> BrowserContext:
+        """One that knows nothing yet. Raises: playwright.async_api.Error."""
         await self.end()
+        shutil.rmtree(self._profile, ignore_errors=True)
+        self.starts = 1
+        return await self._launch(options)
+
+    async def start_again(self, options: dict[str, Any]) -> tuple[BrowserContext, bool]:
+        """With what the one before had stored; False where its profile cannot be used, as on a disk that is full.
+
+        Raises: playwright.async_api.Error.
+        """
+        await self.end()
+        await asyncio.to_thread(end_processes, self._profile)
+        for lock in self._profile.glob("Singleton*"):
+            lock.unlink(missing_ok=True)
         self.starts += 1
-        self._browser = await self._playwright.chromium.launch(
+        try:
+            return await self._launch(options), True
+        except Error:
+            await asyncio.to_thread(end_processes, self._profile)
+            shutil.rmtree(self._profile, ignore_errors=True)
+            return await self._launch(options), False
+
+    async def _launch(self, options: dict[str, Any]) -> BrowserContext:
+        """Without the permission for anything."""
+        context = await self._playwright.chromium.launch_persistent_context(
+            self._profile,
             executable_path=EXECUTABLE,
             headless=True,
             args=[*FLAGS, f"--ignore-certificate-errors-spki-list={self._key_digest}"],
             # By default what is on this machine goes past a proxy: here nothing does.
             proxy={"server": f"http://127.0.0.1:{self._port}", "bypass": "<-loopback>"},
             timeout=START_S * 1000,
-        )
-
-    async def context(self, options: dict[str, Any], stored: Any = None) -> BrowserContext:
-        """A new context, without the permission for anything; `stored` is what another one held.
-
-        Raises: playwright.async_api.Error.
-        """
-        assert self._browser is not None
-        context = await self._browser.new_context(
             viewport=options["viewport"],
             locale=options["locale"],
             timezone_id=options["timezone"],
             color_scheme="light",
             reduced_motion="reduce",
             accept_downloads=True,
-            storage_state=stored,
         )
+        self._browser = context.browser
         await context.grant_permissions([])  # all are denied, and nobody is asked
         return context
 
@@ -107,3 +133,32 @@ class Chromium:
         if browser is not None:
             with contextlib.suppress(Error):  # it is gone already
                 await browser.close()
+
+
+def end_processes(profile: Path) -> None:
+    """Those that a browser leaves whose main process was killed: they hold files that the next one opens."""
+    poll, ended_by = select.poll(), time.monotonic() + LEFTOVERS_S
+    left = set()
+    for pid in _processes(profile):
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(pid)
+            left.add(process)
+            poll.register(process, select.POLLIN)
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+    ended: set[int] = set()
+    while ended != left and (wait_s := ended_by - time.monotonic()) > 0:
+        for process, _ in poll.poll(wait_s * 1000):
+            ended.add(process)
+            poll.unregister(process)
+    for process in left:
+        os.close(process)
+
+
+def _processes(profile: Path) -> list[int]:
+    """Chromium tells each of its processes where its profile is."""
+    found, said = [], f"--user-data-dir={profile}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it is gone already
+            if said in (process / "cmdline").read_bytes().replace(b"\0", b" ").split():
+                found.append(int(process.name))
+    return found

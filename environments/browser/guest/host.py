@@ -7,7 +7,6 @@ replaced: the episode goes on, with an observation that says what happened.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from environments.browser.guest.acting import ActError, Acts
 from environments.browser.guest.chromium import CERTIFICATE, Chromium, make_certificate
 from environments.browser.guest.looking import Looks
 from environments.browser.guest.proxy import Proxy
+from environments.browser.guest.remembered import Remembered, quietly
 from environments.browser.guest.tabs import Tab, Tabs
 
 LOOKING = frozenset({"find", "zoom", "read_page"})
@@ -47,9 +47,9 @@ class Host:
         self._chromium: Chromium
         self._context: BrowserContext
         self._options: dict[str, Any] = {}
-        self._cookies: list[Any] = []
-        self._urls: list[str] = []
-        """Of the tabs, as they were last seen."""
+        self._remembered = Remembered()
+        self._whole = True
+        """False while a browser that died has not been replaced in full, should a step end in between."""
         self._blocked: asyncio.Task[Any] | None = None
         """An action that waits until the policy has answered a dialog."""
 
@@ -59,13 +59,12 @@ class Host:
         self.proxy = Proxy(str(CERTIFICATE))
         await self.proxy.start()
         self._chromium = Chromium(self._playwright, self.proxy.port, digest)
-        await self._chromium.start()
 
     async def open(self, options: dict[str, Any]) -> None:
-        """An empty page, which takes longer than a first page does. Raises: playwright.async_api.Error."""
+        """A browser with an empty page: longer than a first page takes. Raises: playwright.async_api.Error."""
         self._options = options
         self.tabs = Tabs(options["dialogs"])
-        await self._open_context(None)
+        await self._enter(await self._chromium.start(options))
 
     async def begin(self, request: dict[str, Any]) -> dict[str, Any]:
         """The first observation. Raises: playwright.async_api.Error."""
@@ -73,15 +72,18 @@ class Host:
         if any(self._options.get(name) != options[name] for name in CONTEXT):
             await self.open(options)
         self._options, self.tabs.rule = options, options["dialogs"]
-        self._looks = Looks(self.tabs, options)
+        self._remembered = Remembered()
+        self._looks = Looks(self.tabs, options, self._remembered)
         self._acts = Acts(self.tabs, self._new_page)
         error = await self._try({"type": "goto", "url": request["url"]}, self._options["action_timeout_s"])
         return await self._observe(error, {}, SETTLE_S)
 
-    async def _open_context(self, stored: Any) -> None:
-        self._context = await self._chromium.context(self._options, stored)
-        self.tabs.watch(self._context)
-        await self._new_page()
+    async def _enter(self, context: BrowserContext) -> None:
+        """It has one page, which is empty."""
+        self._context = context
+        self.tabs.watch(context)
+        if not self.tabs.all:
+            await self._new_page()
 
     async def _new_page(self) -> Page:
         page = await self._context.new_page()
@@ -90,7 +92,7 @@ class Host:
 
     async def act(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """One action and what is seen then. Raises: playwright.async_api.Error where no browser can be started."""
-        if not await self._lives():
+        if not (self._whole and await self._lives()):
             await self._restart()
         limit_s = max(0.1, min(self._options["action_timeout_s"], timeout_s - LOOK_S))
         if request["type"] == "wait" and "time_s" in request:
@@ -151,7 +153,7 @@ class Host:
         if not await self._lives():
             error = "the browser died, and was started again"
             await self._restart()
-            seen = await self._place()
+            seen = await self._seen_after_all(settle_s)
         refused = await self._leave_forbidden()
         if refused:
             seen = await self._place()
@@ -186,8 +188,7 @@ class Host:
                 seen["loading"] = True
             if not loaded or (self.proxy.count == count and not self.proxy.waiting):
                 break
-        self._cookies = await asyncio.wait_for(self._context.cookies(), LOOK_S)
-        self._urls = [tab.page.url for tab in self.tabs.all]
+        await asyncio.wait_for(self._remembered.note_browser(self._context, self.tabs), LOOK_S)
         return seen
 
     async def _race_dialog(self, work: Awaitable[T]) -> T | None:
@@ -224,6 +225,13 @@ class Host:
         except TimeoutError:
             return False
 
+    async def _seen_after_all(self, settle_s: float) -> dict[str, Any]:
+        """What the browser that was started again shows; it may die of the same page."""
+        try:
+            return await self._seen(settle_s, doubtful=False)
+        except (Error, TimeoutError):
+            return await self._place()
+
     async def _place(self) -> dict[str, Any]:
         if not self.tabs.all:
             return {}
@@ -239,20 +247,40 @@ class Host:
         if self._chromium.alive and not self.tabs.all:
             await asyncio.sleep(DYING_S)
             if self._chromium.alive:
-                await _quietly(self._new_page())
+                await quietly(self._new_page())
         return self._chromium.alive and bool(self.tabs.all)
 
     async def _restart(self) -> None:
-        """The browser anew, with its cookies, its storage and its tabs' addresses."""
-        stores = self._looks.storage.items()
-        origins = [{"origin": origin, "localStorage": stored} for origin, stored in stores if stored]
-        self._blocked = None
-        await self._chromium.start()
-        await self._open_context({"cookies": self._cookies, "origins": origins})
-        for number, url in enumerate(self._urls):
-            page = self.tabs.current.page if number == 0 else await self._new_page()
-            await _quietly(page.goto(url, wait_until="commit", timeout=CLOSE_S * 1000))
-        self.tabs.tell("the browser died and was started again; what was typed into pages is gone")
+        """The browser anew, with its profile, its cookies and its tabs."""
+        self._blocked, self._whole = None, False
+        context, kept = await self._chromium.start_again(self._options)
+        try:
+            await self._remembered.put_back(context)
+        except Error:
+            self.tabs.tell("the cookies and the localStorage of the browser that died could not be put back")
+        await self._enter(context)
+        await quietly(self._refill())
+        self._whole = True
+        self.tabs.tell("the browser died and was started again; what was typed into pages, and where back led, is gone")
+        if not kept:
+            self.tabs.tell("what pages had stored in the browser that died is gone, but for their localStorage")
+        for origin in self._remembered.too_large:
+            self.tabs.tell(f"{origin} had more in its sessionStorage than is kept: that is gone")
+
+    async def _refill(self) -> None:
+        """The tabs of the browser before. Raises: playwright.async_api.Error, should this one die, too."""
+        opened = [self.tabs.current]
+        for number, left in enumerate(self._remembered.tabs):
+            if number > 0:
+                opened.append(self.tabs.tab_of(await self._new_page()))
+            tab = opened[number]
+            tab.session = left.session
+            await self._remembered.put_back_tab(tab.page, left.session)
+            await quietly(tab.page.goto(left.url, wait_until="commit", timeout=CLOSE_S * 1000))
+        current = opened[min(self._remembered.number, len(opened)) - 1]
+        if current in self.tabs.all:
+            self.tabs.switch(current)
+            await current.page.bring_to_front()
 
     async def _recover_page(self) -> str | None:
         """What is wrong with the current tab, which is replaced where it can be used no more."""
@@ -263,10 +291,16 @@ class Host:
             return None
         what = "crashed" if tab.crashed else "does not answer any more"
         url = tab.page.url
-        await _quietly(self._new_page())
+        await quietly(self._replace(tab))
         self._blocked = None
-        await _quietly(asyncio.wait_for(tab.page.close(run_before_unload=False), CLOSE_S))
+        await quietly(asyncio.wait_for(tab.page.close(run_before_unload=False), CLOSE_S))
         return f"the page {url[:500]} {what}: its tab was closed, and an empty one opened"
+
+    async def _replace(self, tab: Tab) -> None:
+        """A new tab that goes on with what the tab's pages had in their sessionStorage."""
+        page = await self._new_page()
+        self.tabs.current.session = tab.session
+        await self._remembered.put_back_tab(page, tab.session)
 
     @staticmethod
     async def _answers(tab: Tab) -> bool:
@@ -283,7 +317,7 @@ class Host:
             url = tab.page.url
             if url and not url.startswith(ALLOWED):
                 refused.append(url[:500])
-                await _quietly(asyncio.wait_for(tab.page.goto("about:blank"), CLOSE_S))
+                await quietly(asyncio.wait_for(tab.page.goto("about:blank"), CLOSE_S))
         return refused
 
 
@@ -312,8 +346,3 @@ def _reason(error: BaseException | None, limit_s: float) -> str | None:
         why = [line for line in lines[1:] if any(reason in line for reason in REASONS)]
         return "; ".join([lines[0], *dict.fromkeys(why[:3])])[:500]
     return f"{type(error).__name__}: {error}"[:500]
-
-
-async def _quietly(work: Awaitable[Any]) -> None:
-    with contextlib.suppress(Error, TimeoutError):  # what it was for is gone then
-        await work

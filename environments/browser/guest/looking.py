@@ -12,6 +12,7 @@ from playwright.async_api import Error, Page
 
 from environments.browser.guest import snapshot
 from environments.browser.guest.acting import ActError
+from environments.browser.guest.remembered import Remembered
 from environments.browser.guest.tabs import Tab, Tabs
 
 TITLE_S = 1.0
@@ -20,17 +21,21 @@ MAX_TITLE = 300
 ZOOM = 2.0
 """How many times larger a part of a page is shown."""
 MAX_STORED = 200_000
-"""Characters of a page's storage that are remembered for a browser that dies."""
+"""Characters of each of a page's storages that are remembered for a browser that dies."""
 
 STATE_JS = """(most) => {
   const root = document.scrollingElement || document.documentElement;
   const at = document.activeElement;
   const named = at && at !== document.body && at !== root;
-  let stored = [];
-  try {
-    stored = Object.keys(localStorage).map((name) => ({ name, value: localStorage.getItem(name) }));
-    if (JSON.stringify(stored).length > most) stored = [];
-  } catch {}
+  const stored = (get) => {
+    try {
+      const all = get();
+      const items = Object.keys(all).map((name) => ({ name, value: all.getItem(name) }));
+      return JSON.stringify(items).length > most ? null : items;
+    } catch {
+      return [];
+    }
+  };
   return {
     title: document.title,
     scroll: {
@@ -41,7 +46,7 @@ STATE_JS = """(most) => {
       tag: at.tagName.toLowerCase(),
       name: (at.getAttribute("aria-label") || at.getAttribute("name") || at.id || "").slice(0, 100),
     } : null,
-    stored, origin: location.origin,
+    local: stored(() => localStorage), session: stored(() => sessionStorage), origin: location.origin,
   };
 }"""
 
@@ -49,11 +54,10 @@ STATE_JS = """(most) => {
 class Looks:
     """Belongs to one browser. Every method may raise playwright.async_api.Error."""
 
-    def __init__(self, tabs: Tabs, options: Mapping[str, Any]) -> None:
+    def __init__(self, tabs: Tabs, options: Mapping[str, Any], remembered: Remembered) -> None:
         self._tabs = tabs
         self._options = options
-        self.storage: dict[str, list[dict[str, str]]] = {}
-        """By origin, as it was last seen."""
+        self._remembered = remembered
 
     @property
     def _page(self) -> Page:
@@ -64,7 +68,7 @@ class Looks:
         tab, wanted = self._tabs.current, self._options["observe"]
         state = await tab.page.evaluate(STATE_JS, MAX_STORED)
         tab.title = state["title"][:MAX_TITLE]
-        self.storage[state["origin"]] = state["stored"]
+        self._remembered.note_page(tab, state)
         seen: dict[str, Any] = {**await self.place(), "scroll": state["scroll"], "focus": state["focus"]}
         if "text" in wanted:
             seen |= await self._text_of(tab)

@@ -50,6 +50,8 @@ class Tab:
     crashed: bool = False
     chooser: FileChooser | None = None
     """A file dialog that the page has opened and nobody has answered."""
+    session: dict[str, list[dict[str, str]] | None] = field(default_factory=dict)
+    """Its sessionStorage by origin, as it was last seen; None where that was too much."""
 
 
 class Tabs:
@@ -67,10 +69,12 @@ class Tabs:
         self._works: set[asyncio.Task[None]] = set()
 
     def watch(self, context: BrowserContext) -> None:
-        """A context that has no page yet."""
+        """All tabs are this context's from here on."""
         self._tabs, self._current = [], None
         self._no_dialog()
         context.on("page", self._opened)
+        for page in context.pages:
+            self._opened(page)
 
     @property
     def all(self) -> list[Tab]:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from playwright.async_api import Error
 
 from environments.browser.guest.host import Host
 from environments.browser.guest.tabs import Tabs
@@ -29,6 +30,8 @@ class ScriptedDialog:
 
 
 class ScriptedContext(ScriptedPage):
+    pages = ()
+
     def open(self) -> ScriptedPage:
         page = ScriptedPage()
         self.heard["page"](page)
@@ -91,3 +94,60 @@ async def test_what_a_step_that_is_given_up_was_doing_does_not_go_on(host: Host,
         await step
     await asyncio.sleep(0.05)
     assert done == []
+
+
+class ForgetfulContext(ScriptedContext):
+    async def clear_cookies(self) -> None:
+        raise Error("it takes none")
+
+
+class ScriptedChromium:
+    """Its browser is dead; the first one that is to be started instead takes too long."""
+
+    alive = True
+
+    def __init__(self) -> None:
+        self.starts = 1
+        self.slow = asyncio.Event()
+
+    async def start_again(self, _: Any) -> tuple[ScriptedContext, bool]:
+        self.starts += 1
+        if self.starts == 2:
+            self.slow.set()
+            await asyncio.Event().wait()
+        return ForgetfulContext(), False
+
+
+async def test_a_browser_that_was_to_be_replaced_when_a_step_was_given_up_is_replaced_by_the_next(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chromium, done = ScriptedChromium(), list[str]()
+
+    async def enter(_: Any) -> None:
+        done.append("entered")
+
+    async def refill() -> None:
+        done.append("refilled")
+
+    async def observe(*_: Any) -> dict[str, Any]:
+        return host.tabs.take_events()
+
+    host._chromium = chromium  # type: ignore[assignment]
+    host._options = {"action_timeout_s": 1.0}
+    monkeypatch.setattr(host, "_enter", enter)
+    monkeypatch.setattr(host, "_refill", refill)
+    monkeypatch.setattr(host, "_observe", observe)
+    monkeypatch.setattr(host, "_lives", lambda: asyncio.sleep(0, chromium.starts > 1))
+    monkeypatch.setattr(host, "_try", lambda *_: asyncio.sleep(0))
+    step = asyncio.ensure_future(host.act({"type": "back"}, 20.0))
+    await chromium.slow.wait()
+    step.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    told = (await host.act({"type": "back"}, 20.0))["notices"]
+    assert done == ["entered", "refilled"]
+    assert "could not be put back" in told[0]
+    assert "started again" in told[1]
+    assert "is gone" in told[2], "its profile could not be used"
+    assert await host.act({"type": "back"}, 20.0) == {}
+    assert chromium.starts == 3, "one that is there is not started again"
