@@ -17,33 +17,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
 from envserver import clock, failpoints
-from envserver.access.tenants import DEFAULT_TENANT
 from envserver.episodes.admission import Charge
 from envserver.episodes.adopting import PatientRuntime
-from envserver.episodes.encoding import encode_all
-from envserver.episodes.entry import LostEpisode, Tombstone
+from envserver.episodes.answers import answer_calls
+from envserver.episodes.entry import Tombstone
 from envserver.episodes.episode import Episode
 from envserver.episodes.group import Group
-from envserver.episodes.idempotency import Name, Reply, given
 from envserver.episodes.journal.errors import JournalCorruptError
 from envserver.episodes.journal.rows import EpisodeRow, GenerationRow, StepRow
-from envserver.episodes.plan import PURPOSE_GRADING, Plan
-from envserver.episodes.pool import PURPOSE_POOL
+from envserver.episodes.leftovers import Leftovers
+from envserver.episodes.plan import Plan
 from envserver.episodes.records import StepRecord
-from envserver.episodes.saved import How, Origin, Saved, checkpoint_info
-from envserver.episodes.saving import delete_checkpoint
+from envserver.episodes.saved import How, Origin, Saved
 from envserver.episodes.stepping import Attempt
 from envserver.episodes.world import Stage, World, resume_environment
 from envserver.logs import get_logger
 from envserver.runtimes.base import (
-    Limits,
     RuntimeUnavailableError,
     SandboxError,
     SandboxGoneError,
@@ -51,7 +47,7 @@ from envserver.runtimes.base import (
     SandboxState,
     Usage,
 )
-from envserver_sdk.errors import NotFound, Problem
+from envserver_sdk.errors import Problem
 from envserver_sdk.models import EpisodeInfo, EpisodeState, GradeResult, Stragglers
 
 if TYPE_CHECKING:
@@ -98,9 +94,10 @@ class Recoverer:
         recovered = [each for each in episodes if each is not None]
         await self._regroup(recovered)
         failpoints.hit("server.recovery.regrouped")
-        await self._answer_calls(recovered, rows)
-        await self._clear_sandboxes({row.sandbox_id for row in rows if row.sandbox_id}, found)
-        await self._clear_checkpoints({row.episode_id for row in rows})
+        await answer_calls(self._services, recovered, rows, self._started)
+        leftovers = Leftovers(self._manager, self._runtime)
+        await leftovers.clear_sandboxes({row.sandbox_id for row in rows if row.sandbox_id}, found)
+        await leftovers.clear_checkpoints({row.episode_id for row in rows})
 
     async def _remember_closed(self) -> None:
         """Damage in what is over is no reason not to go on with what is not."""
@@ -275,52 +272,6 @@ class Recoverer:
         )
         return "lost"
 
-    # Keyed calls
-
-    async def _answer_calls(self, episodes: Sequence[Episode], rows: Sequence[EpisodeRow]) -> None:
-        for call in await self._journal.calls(0.0):  # all that sweeps left: by the wall clock an hour may be any time
-            name = Name.parse(call.call_key)
-            answer: Awaitable[Reply] | None = None
-            if call.body is not None and call.status is not None:
-                answer = given(Reply(call.body, call.status))
-            else:
-                answer = await self._answer(call.call_key, name.scope.split()[0], episodes, rows)
-            if answer is not None:
-                self._services.once(name.tenant).know(name, call.fingerprint, answer)
-
-    async def _answer(
-        self, call_key: str, op: str, episodes: Sequence[Episode], rows: Sequence[EpisodeRow]
-    ) -> Awaitable[Reply] | None:
-        """What a call made that was not answered; None where it made nothing, or nothing whole."""
-        if op in ("reset", "restore"):
-            return self._answer_replaced(call_key, episodes)
-        if op == "create_group":
-            groups = [row for row in await self._journal.groups() if row.call_key == call_key and row.started]
-            return given(Reply(groups[0].started or b"", 201)) if groups else None
-        if op == "checkpoint":
-            taken = [row for row in await self._journal.checkpoints() if row.call_key == call_key]
-            return given(Reply(checkpoint_info(taken[0]).model_dump_json().encode(), 201)) if taken else None
-        made = [each for each in episodes if each.plan.call_key == call_key]
-        # Of the world that the call began: another one may have taken its place since, or be about to.
-        first = [row for each in made for row in (await self._journal.generations(each.episode_id))[:1]]
-        bodies = [row.started for row in first if row.started is not None]
-        if not made or len(bodies) < sum(row.call_key == call_key for row in rows):
-            for each in made:
-                await each.close("interrupted")
-            return None
-        return given(Reply(bodies[0] if op == "create" else encode_all(bodies), 201))
-
-    def _answer_replaced(self, call_key: str, episodes: Sequence[Episode]) -> Awaitable[Reply] | None:
-        for each in episodes:
-            if each.origin is not None and each.origin.call_key == call_key:
-                if each.starting is not None:
-                    return _begun(each.starting)
-                if each.episode_id in self._started:
-                    return given(Reply(self._started[each.episode_id]))
-        return None
-
-    # What is left over
-
     async def _regroup(self, episodes: Sequence[Episode]) -> None:
         for row in await self._journal.groups():
             members = [each for each in episodes if each.plan.group_id == row.group_id]
@@ -332,51 +283,6 @@ class Recoverer:
             stragglers = from_json(row.settings)["stragglers"]
             rule = Stragglers.model_validate(stragglers) if stragglers else None
             self._manager.add_group(Group(self._services, row, members, rule))
-
-    async def _clear_sandboxes(self, known: set[str], found: Mapping[str, SandboxInfo]) -> None:
-        for sandbox_id, info in found.items():
-            if sandbox_id in known and info.state is not SandboxState.ENDED:
-                continue
-            owner, purpose = info.labels.get("journal", ""), info.labels.get("purpose")
-            if owner != self._journal.journal_id and owner:
-                continue  # another server's
-            if owner or purpose in (PURPOSE_GRADING, PURPOSE_POOL) or not info.running:
-                await self._services.destroy_by_id(sandbox_id)
-            else:
-                self._manager.add(self._lost(info))
-
-    def _lost(self, info: SandboxInfo) -> LostEpisode:
-        limits = self._limits_of(info)
-        tenant = self._services.tenants.get(info.labels.get("owner", DEFAULT_TENANT))
-        ticket = self._services.admission.occupy(Charge.of(limits))
-        return LostEpisode(self._services, info, ticket, tenant.occupy(limits.disk_bytes))
-
-    def _limits_of(self, info: SandboxInfo) -> Limits:
-        try:
-            return self._manager.catalog.environment(info.labels.get("environment", "")).spec.limits
-        except NotFound:
-            return Limits()
-
-    async def _clear_checkpoints(self, open_episodes: set[str]) -> None:
-        """Of this journal, which does not know them: their taking was cut short, or their deletion was.
-
-        And those that were taken by themselves of episodes that have ended since.
-        """
-        if not self._journal.journal_id:
-            return
-        known = set()
-        for row in await self._journal.checkpoints():
-            if row.automatic and row.episode_id not in open_episodes:
-                await delete_checkpoint(self._services, row)
-            else:
-                known.add(row.runtime_id)
-        for stored in await self._runtime.checkpoints():
-            if stored.labels.get("journal") == self._journal.journal_id and stored.checkpoint_id not in known:
-                await self._services.forget_checkpoint(stored.checkpoint_id)
-
-
-async def _begun(starting: asyncio.Task[bytes]) -> Reply:
-    return Reply(await asyncio.shield(starting))
 
 
 async def _grade(episode: Episode) -> None:
