@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
 from envserver_sdk import Client, Episode
 from envserver_sdk.models import Outcome, StepResult
 from examples.computer_use import COLORS
+from tests.conftest import Node
 from tests.e2e.conftest import ServerProcess
+from tests.load.own_pages import own_server
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+
+RUNS, NOT_YET = 202, 409
+QUESTIONS = """<body style="margin: 0"><button style="width: 100vw; height: 50vh" onclick="ask()">Delete</button>
+<h1></h1><script>
+  const ask = () => { document.querySelector("h1").textContent = confirm("Sure?") ? "deleted" : "kept"; };
+  addEventListener("keydown", (event) => document.querySelector("h1").append(" " + event.key));
+</script>"""
 
 
 @pytest.fixture
@@ -100,3 +111,49 @@ def test_what_does_not_work_is_told_with_the_picture_of_then(client: Client) -> 
         assert result.outcome is Outcome.OK
         assert "action 2 of 3: there is no tab 2" in result.observation["error"]
         assert len(result.pictures) == 1
+
+
+async def test_keys_answer_what_a_page_asks(node: Node) -> None:
+    async with own_server(node, {"questions": {"/": QUESTIONS}}) as client:
+        options = {"computer": "openai", "observe": ["screenshot", "text_content"]}
+        episode = await client.create("browser", task_set="own", task="questions", seed=1, options=options)
+        click: dict[str, Any] = {"type": "click", "x": 300, "y": 100}
+
+        async def use(*actions: dict[str, Any]) -> dict[str, Any]:
+            return (await episode.step({"type": "computer", "actions": list(actions)})).observation
+
+        assert (await use(click))["dialog"] == {"type": "confirm", "message": "Sure?", "default": ""}
+        assert "press Enter for OK, or Escape for Cancel" in (await use({"type": "screenshot"}))["error"]
+        seen = await use({"type": "keypress", "keys": ["ESC"]})
+        assert "kept" in seen["text_content"]
+        assert (seen["dialogs"][0]["answer"], "dialog" in seen) == ("dismissed", False)
+        seen = await use(click, {"type": "keypress", "keys": ["ENTER"]}, {"type": "keypress", "keys": ["a"]})
+        assert "deleted a" in seen["text_content"], "the page heard the key after the answer alone"
+        assert seen["images"]
+        await episode.close()
+
+
+def test_a_step_of_many_actions_is_taken_once_though_its_server_is_killed(lasting_server: ServerProcess) -> None:
+    tab, wait = {"type": "keypress", "keys": ["TAB"]}, {"type": "wait"}
+    words = [{"type": "type", "text": word} for word in ("once", "upon", "a")]
+    actions = [tab, words[0], wait, words[1], wait, words[2]]
+    options = {"computer": "openai", "observe": ["text"]}
+    with Client(lasting_server.url) as client:
+        episode = client.create("browser", task_set="miniwob", task="enter-text", seed=3, options=options)
+        found: list[int] = []
+
+        def replace_server() -> None:
+            while not found or found[-1] == NOT_YET:
+                step = f"{lasting_server.url}/v1/episodes/{episode.episode_id}/steps/1"
+                found.append(httpx.get(step, params={"wait_s": 2}, timeout=30).status_code)
+            lasting_server.kill()
+            lasting_server.start()
+
+        killer = threading.Thread(target=replace_server)
+        killer.start()
+        result = use(episode, actions=actions)
+        killer.join()
+        assert found[-1] == RUNS, "it was killed in the middle"
+        assert ": onceupona\n" in result.observation["text"] + "\n"
+        assert (result.outcome, result.step_index) == (Outcome.OK, 1)
+        episode.close()
