@@ -41,6 +41,7 @@ KEEPER = """<title>Keeper</title><h1>Keeper</h1>
 <p>session <b id=session></b></p><p>local <b id=local></b></p><p>cookie <b id=cookie></b></p>
 <p>database <b id=database></b></p>
 <label>Note <input id=note></label><button onclick="keep()">Keep</button><button onclick="empty()">Empty</button>
+<button onclick="busy()">Busy</button>
 <script>
   // What the page's first script finds.
   document.getElementById("session").textContent = sessionStorage.getItem("kept") || "nothing";
@@ -66,6 +67,7 @@ KEEPER = """<title>Keeper</title><h1>Keeper</h1>
     change.objectStore("kept").put(note, "kept");
     change.oncomplete = () => { document.title = "Kept " + note; document.querySelector("h1").textContent = "Kept"; };
   }
+  function busy() { const until = Date.now() + 1500; while (Date.now() < until); }
   function empty() { sessionStorage.clear(); localStorage.clear(); location.reload(); }
 </script>"""
 LARGE = """<title>Large</title><h1>Large</h1><script>
@@ -165,6 +167,17 @@ async def test_a_page_that_crashes_leaves_its_tab_what_it_had(node: Node, episod
     assert result.observation["url"] == "about:blank"
     await step(episode, "goto", url=f"{URL}/")
     assert "session one local one cookie one database one" in await found(episode)
+
+
+async def test_a_step_that_is_given_up_leaves_the_browser_as_it_is(episode: AsyncEpisode) -> None:
+    note = ref(episode.observation["text"], "textbox")
+    await step(episode, "fill", ref=note, text="typed")
+    busy = ref(episode.observation["text"], 'button "Busy"')
+    result = await episode.step({"type": "click", "ref": busy}, timeout_s=0.7)
+    assert result.outcome is Outcome.POLICY_TIMEOUT
+    seen = (await step(episode, "wait", time_s=0)).observation
+    assert "notices" not in seen
+    assert "typed" in seen["text"]
 
 
 async def test_what_could_not_be_kept_is_told(node: Node, episode: AsyncEpisode) -> None:

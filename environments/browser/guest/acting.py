@@ -18,6 +18,8 @@ Request = dict[str, Any]
 OPTIONS_JS = "e => e.tagName === 'SELECT' ? [...e.options].map(o => [o.label, o.value]) : null"
 FRAMES_JS = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 DRAG_MOVES = 10
+REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
+"""What Playwright's log says of an element that an action could not be done to."""
 
 
 class ActError(Exception):
@@ -250,3 +252,18 @@ class Acts:
         if self._tabs.dialog is None:
             raise ActError("no dialog is open")
         await self._tabs.answer(accept=request["accept"], text=request.get("text"))
+
+
+def reason(error: BaseException | None, limit_s: float) -> str | None:
+    """In a policy's words."""
+    if error is None:
+        return None
+    if isinstance(error, ActError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return f"it did not come to an end within {limit_s:g} s"
+    if isinstance(error, Error):
+        lines = [line.strip(" -") for line in str(error).splitlines()]
+        why = [line for line in lines[1:] if any(known in line for known in REASONS)]
+        return "; ".join([lines[0], *dict.fromkeys(why[:3])])[:500]
+    return f"{type(error).__name__}: {error}"[:500]

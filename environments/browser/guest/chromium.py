@@ -117,6 +117,8 @@ class Chromium:
             # By default what is on this machine goes past a proxy: here nothing does.
             proxy={"server": f"http://127.0.0.1:{self._port}", "bypass": "<-loopback>"},
             timeout=START_S * 1000,
+            # A step that is given up is interrupted, and Playwright would take that for the end of its browsers.
+            handle_sigint=False,
             viewport=options["viewport"],
             locale=options["locale"],
             timezone_id=options["timezone"],

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from playwright.async_api import BrowserContext, Error, Page, Playwright
 
-from environments.browser.guest.acting import ActError, Acts
+from environments.browser.guest.acting import ActError, Acts, reason
 from environments.browser.guest.chromium import CERTIFICATE, Chromium, make_certificate
 from environments.browser.guest.looking import Looks
 from environments.browser.guest.proxy import Proxy
@@ -26,15 +26,14 @@ LOOK_S = 8.0
 PROBE_S = 2.0
 SETTLE_S = 5.0
 """How long a page may load before it is looked at all the same."""
+FIRST_S = 20.0
+"""The same of an episode's first page, and how long it may take to answer: nobody is there yet to look again."""
 TICK_S = 0.02
 """A page gets so long to make something of what it was sent."""
 CLOSE_S = 3.0
 DYING_S = 0.3
 CONTEXT = ("viewport", "locale", "timezone")
 """What a browser's context is made with, and cannot be changed."""
-REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
-"""What Playwright's log says of an element that an action could not be done to."""
-
 T = TypeVar("T")
 
 
@@ -50,6 +49,8 @@ class Host:
         self._remembered = Remembered()
         self._whole = True
         """False while a browser that died has not been replaced in full, should a step end in between."""
+        self._given_up = False
+        """The step before did not come to its end: it may be for the page, which then hangs."""
         self._blocked: asyncio.Task[Any] | None = None
         """An action that waits until the policy has answered a dialog."""
 
@@ -75,8 +76,9 @@ class Host:
         self._remembered = Remembered()
         self._looks = Looks(self.tabs, options, self._remembered)
         self._acts = Acts(self.tabs, self._new_page)
-        error = await self._try({"type": "goto", "url": request["url"]}, self._options["action_timeout_s"])
-        return await self._observe(error, {}, SETTLE_S)
+        limit_s = max(FIRST_S, self._options["action_timeout_s"])
+        error = await self._try({"type": "goto", "url": request["url"]}, limit_s)
+        return await self._observe(error, {}, FIRST_S, doubtful=error is not None)
 
     async def _enter(self, context: BrowserContext) -> None:
         """It has one page, which is empty."""
@@ -92,6 +94,7 @@ class Host:
 
     async def act(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """One action and what is seen then. Raises: playwright.async_api.Error where no browser can be started."""
+        doubtful, self._given_up = self._given_up, True
         if not (self._whole and await self._lives()):
             await self._restart()
         limit_s = max(0.1, min(self._options["action_timeout_s"], timeout_s - LOOK_S))
@@ -104,7 +107,10 @@ class Host:
             shown, error = await self._look(request)
         else:
             error = await self._try(request, limit_s)
-        return await self._observe(error, shown, min(SETTLE_S, max(0.5, timeout_s - limit_s - LOOK_S)))
+        settle_s = min(SETTLE_S, max(0.5, timeout_s - limit_s - LOOK_S))
+        seen = await self._observe(error, shown, settle_s, doubtful=doubtful or error is not None)
+        self._given_up = False
+        return seen
 
     async def _try(self, request: dict[str, Any], limit_s: float) -> str | None:
         """Why the action did not work, or None."""
@@ -132,21 +138,24 @@ class Host:
         if not acting.done():
             _drop(acting)
             return f"it did not come to an end within {limit_s:g} s"
-        return _reason(acting.exception(), limit_s)
+        return reason(acting.exception(), limit_s)
 
     async def _look(self, request: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
         try:
             return await asyncio.wait_for(self._looks.look(request), LOOK_S), None
         except (ActError, Error, TimeoutError) as error:
-            return {}, _reason(error, LOOK_S)
+            return {}, reason(error, LOOK_S)
 
     # Seeing.
 
-    async def _observe(self, error: str | None, shown: dict[str, Any], settle_s: float) -> dict[str, Any]:
+    async def _observe(
+        self, error: str | None, shown: dict[str, Any], settle_s: float, *, doubtful: bool
+    ) -> dict[str, Any]:
+        """`doubtful`: whether the page answers at all is asked first, which takes less long to find out."""
         seen: dict[str, Any] = {}
         if await self._lives():
             try:
-                seen = await self._seen(settle_s, doubtful=error is not None)
+                seen = await self._seen(settle_s, doubtful=doubtful)
             except (Error, TimeoutError):
                 error = await self._recover_page() or error
                 seen = await self._place()
@@ -331,18 +340,3 @@ def _hear(task: asyncio.Task[Any]) -> None:
     """So that nobody complains about an error that nobody waits for."""
     if not task.cancelled():
         task.exception()
-
-
-def _reason(error: BaseException | None, limit_s: float) -> str | None:
-    """In a policy's words."""
-    if error is None:
-        return None
-    if isinstance(error, ActError):
-        return str(error)
-    if isinstance(error, TimeoutError):
-        return f"it did not come to an end within {limit_s:g} s"
-    if isinstance(error, Error):
-        lines = [line.strip(" -") for line in str(error).splitlines()]
-        why = [line for line in lines[1:] if any(reason in line for reason in REASONS)]
-        return "; ".join([lines[0], *dict.fromkeys(why[:3])])[:500]
-    return f"{type(error).__name__}: {error}"[:500]

@@ -129,7 +129,7 @@ async def test_a_browser_that_was_to_be_replaced_when_a_step_was_given_up_is_rep
     async def refill() -> None:
         done.append("refilled")
 
-    async def observe(*_: Any) -> dict[str, Any]:
+    async def observe(*_: Any, **__: Any) -> dict[str, Any]:
         return host.tabs.take_events()
 
     host._chromium = chromium  # type: ignore[assignment]
