@@ -95,8 +95,7 @@ class Driver(Program):
             if said is None:
                 return Seen(reply)
             if "asked" in said:
-                # Begun in their order, which is what sites see of them; real hosts take their time side by side.
-                answers = await asyncio.gather(*(_answered(each, answer) for each in _asked(said["asked"])))
+                answers = await _answers(_asked(said["asked"]), answer)
                 request = {"op": "answers", "answers": answers}
                 continue
             return _seen(reply, said)
@@ -117,6 +116,23 @@ def _asked(asked: Any) -> list[JsonObject]:
     if not isinstance(asked, list) or len(asked) > MAX_ASKED or not all(isinstance(each, dict) for each in asked):
         raise JunkError("what pages asked is no list of requests")
     return asked
+
+
+async def _answers(asked: list[JsonObject], answer: Answerer) -> list[JsonObject]:
+    """Begun in their order, which is what sites see of them; real hosts take their time side by side.
+
+    One at a turn of the loop: others' steps do not wait for all that a page, or whoever speaks for it, asks at once.
+    Raises: JunkError.
+    """
+    begun = []
+    for each in asked:
+        begun.append(asyncio.ensure_future(_answered(each, answer)))
+        await asyncio.sleep(0)
+    try:
+        return await asyncio.gather(*begun)
+    finally:
+        for task in begun:
+            task.cancel()
 
 
 async def _answered(asked: JsonObject, answer: Answerer) -> JsonObject:

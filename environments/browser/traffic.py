@@ -11,6 +11,8 @@ from envserver.network.egress import Egress, EgressError
 
 MAX_LISTED = 200
 MAX_URL = 500
+MAX_ANSWERED = 2000
+"""In one step: programs beside a browser may ask in its place, as fast as they can, and a site takes a millisecond."""
 
 
 class Traffic:
@@ -26,8 +28,10 @@ class Traffic:
 
     async def answer(self, request: Request) -> Response:
         """Never an exception, whatever a page has asked for."""
-        response = await self._answer(request)
         self._count += 1
+        if self._count > MAX_ANSWERED:
+            return Response.plain("There were too many requests in this step.\n", 429)
+        response = await self._answer(request)
         if len(self._listed) < MAX_LISTED:
             status = 0 if response.abort else response.status
             self._listed.append({"method": request.method[:16], "url": request.url[:MAX_URL], "status": status})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -61,6 +62,27 @@ async def test_what_pages_ask_is_answered_and_then_there_is_something_to_see() -
         },
         {"op": "answers", "answers": []},
     ]
+
+
+async def test_whoever_else_is_served_has_a_turn_between_two_answers() -> None:
+    turns: list[int] = []
+    answered: list[int] = []
+
+    async def someone_else() -> None:
+        while True:
+            turns.append(len(answered))
+            await asyncio.sleep(0)
+
+    def answer(request: Request) -> Response:
+        answered.append(int(request.url.rpartition("/")[2]))
+        return Response()
+
+    other = asyncio.ensure_future(someone_else())
+    many = {"asked": [{**ASKED, "id": number, "url": f"http://shop.test/{number}"} for number in range(50)]}
+    await see(many, {"done": {"observation": {}}}, answer=answer)
+    other.cancel()
+    assert answered == list(range(50)), "in their order"
+    assert set(range(1, 50)) <= set(turns)
 
 
 async def test_a_late_or_failed_program_says_so() -> None:

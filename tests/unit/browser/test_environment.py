@@ -143,6 +143,18 @@ async def test_a_prepared_browser_is_begun_in_and_not_started_again(play: ShopPl
     assert box.opened == 1
 
 
+async def test_a_site_is_not_asked_for_ever_in_one_step(play: ShopPlay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("environments.browser.traffic.MAX_ANSWERED", 3)
+    buys = [asks(*["http://shop.test/buy"] * 2, method="POST")] * 2
+    environment, box = await begun(*buys, done(), *buys[:1], done())
+    transition = await step(environment, CLICK)
+    assert play.shop.bought == 3
+    assert [each["status"] for each in box.session.heard[3]["answers"]] == [200, 429]
+    assert transition.info["requests_not_listed"] == 1
+    await step(environment, CLICK)
+    assert play.shop.bought == 5, "the next step has requests of its own"
+
+
 async def test_what_a_step_changes_on_a_site_is_in_the_server(play: ShopPlay) -> None:
     environment, _ = await begun(asks("http://shop.test/buy", method="POST"), done())
     transition = await step(environment, CLICK)
