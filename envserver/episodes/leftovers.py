@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
+from collections.abc import Callable, Mapping
 from envserver.access.tenants import DEFAULT_TENANT
 from envserver.episodes.admission import Charge
 from envserver.episodes.adopting import PatientRuntime
+from envserver.episodes.catalog import Catalog
 from envserver.episodes.entry import LostEpisode
 from envserver.episodes.plan import PURPOSE_GRADING
 from envserver.episodes.pool import PURPOSE_POOL
 from envserver.episodes.saving import delete_checkpoint
+from envserver.episodes.services import Services
 from envserver.runtimes.base import Limits, SandboxInfo, SandboxState
 from envserver_sdk.errors import NotFound
-
-if TYPE_CHECKING:
-    from envserver.episodes.manager import EpisodeManager
 
 
 class Leftovers:
     """Used once, when all open episodes have been recovered."""
 
-    def __init__(self, manager: EpisodeManager, runtime: PatientRuntime) -> None:
-        self._manager = manager
-        self._services = manager.services
-        self._journal = manager.services.journal
+    def __init__(
+        self, services: Services, catalog: Catalog, runtime: PatientRuntime, add: Callable[[LostEpisode], None]
+    ) -> None:
+        """`add` takes what is listed as lost."""
+        self._services = services
+        self._journal = services.journal
+        self._catalog = catalog
         self._runtime = runtime
+        self._add = add
 
     async def clear_sandboxes(self, known: set[str], found: Mapping[str, SandboxInfo]) -> None:
         """`known` are those of open episodes. Raises: SandboxError."""
@@ -39,7 +40,7 @@ class Leftovers:
             if owner or purpose in (PURPOSE_GRADING, PURPOSE_POOL) or not info.running:
                 await self._services.destroy_by_id(sandbox_id)
             else:
-                self._manager.add(self._lost(info))
+                self._add(self._lost(info))
 
     def _lost(self, info: SandboxInfo) -> LostEpisode:
         limits = self._limits_of(info)
@@ -49,7 +50,7 @@ class Leftovers:
 
     def _limits_of(self, info: SandboxInfo) -> Limits:
         try:
-            return self._manager.catalog.environment(info.labels.get("environment", "")).spec.limits
+            return self._catalog.environment(info.labels.get("environment", "")).spec.limits
         except NotFound:
             return Limits()
 

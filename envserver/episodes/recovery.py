@@ -95,7 +95,7 @@ class Recoverer:
         await self._regroup(recovered)
         failpoints.hit("server.recovery.regrouped")
         await answer_calls(self._services, recovered, rows, self._started)
-        leftovers = Leftovers(self._manager, self._runtime)
+        leftovers = Leftovers(self._services, self._manager.catalog, self._runtime, self._manager.add)
         await leftovers.clear_sandboxes({row.sandbox_id for row in rows if row.sandbox_id}, found)
         await leftovers.clear_checkpoints({row.episode_id for row in rows})
 
