@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+
 from envserver.access.tenants import DEFAULT_TENANT
 from envserver.episodes.admission import Charge
 from envserver.episodes.adopting import PatientRuntime
