@@ -17,7 +17,7 @@ GOOD: dict[str, Any] = {
 
 def test_what_an_observation_holds_passes_as_it_is() -> None:
     assert seen.observation({"observation": GOOD}) == GOOD
-    assert set(seen._KINDS) == set(seen.OBSERVATION_SCHEMA["properties"]) - {"prompt", "goal"}
+    assert set(seen._KINDS) == set(seen.OBSERVATION_SCHEMA["properties"]) - {"prompt", "goal", "computer"}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ def test_what_an_observation_holds_passes_as_it_is() -> None:
     [
         ("reward", 1.0),
         ("prompt", "Do something else."),
+        ("computer", {"type": "computer"}),
         ("text", 5),
         ("text", "x" * 500_001),
         ("tab", True),
