@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import json
 import os
 import select
 import shutil
@@ -44,6 +45,9 @@ FLAGS = (
     "--no-first-run",
     "--no-pings",
 )
+
+PREFERENCES = {"spellcheck": {"blocked_dictionaries": ["en-US"]}}
+"""Else a profile asks for a dictionary once somebody writes a text, policy or not, as if a page had asked for it."""
 
 
 def make_certificate() -> str:
@@ -86,7 +90,7 @@ class Chromium:
     async def start(self, options: dict[str, Any]) -> BrowserContext:
         """One that knows nothing yet. Raises: playwright.async_api.Error."""
         await self.end()
-        shutil.rmtree(self._profile, ignore_errors=True)
+        self._make_profile()
         self.starts = 1
         return await self._launch(options)
 
@@ -104,8 +108,15 @@ class Chromium:
             return await self._launch(options), True
         except Error:
             await asyncio.to_thread(end_processes, self._profile)
-            shutil.rmtree(self._profile, ignore_errors=True)
+            self._make_profile()
             return await self._launch(options), False
+
+    def _make_profile(self) -> None:
+        """In place of what there is."""
+        shutil.rmtree(self._profile, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a disk that is full
+            (self._profile / "Default").mkdir(parents=True)
+            (self._profile / "Default" / "Preferences").write_text(json.dumps(PREFERENCES))
 
     async def _launch(self, options: dict[str, Any]) -> BrowserContext:
         """Without the permission for anything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ class ScriptedPlaywright:
         return ScriptedBrowser()
 
     def _open(self, profile: Path) -> None:
-        self.found.append(sorted(each.name for each in profile.glob("*")))
+        self.found.append(sorted(each.name for each in profile.glob("*") if each.name != "Default"))
         if (profile / "spoilt").exists():
             raise Error("it does not start")
         profile.mkdir(exist_ok=True)
@@ -61,6 +62,16 @@ async def test_a_profile_serves_the_next_start_without_the_locks_of_the_last(
     (tmp_path / "profile" / "SingletonLock").symlink_to("nowhere")
     _, kept = await made.start_again(OPTIONS)
     assert (kept, made.starts, playwright.found) == (True, 2, [[], ["kept"]])
+
+
+async def test_no_profile_asks_for_a_dictionary(made: Chromium, tmp_path: Path) -> None:
+    preferences = tmp_path / "profile" / "Default" / "Preferences"
+    await made.start(OPTIONS)
+    first = json.loads(preferences.read_text())
+    (tmp_path / "profile" / "spoilt").touch()
+    preferences.unlink()
+    await made.start_again(OPTIONS)
+    assert first == json.loads(preferences.read_text()) == {"spellcheck": {"blocked_dictionaries": ["en-US"]}}
 
 
 async def test_a_profile_that_cannot_be_used_is_made_anew_and_that_is_told(
