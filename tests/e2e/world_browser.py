@@ -1,71 +1,59 @@
-"""Runs solutions of the world's tasks in the real browser, through the SDK: pages read as HTML, acted on by refs."""
+"""Runs solutions of the world's tasks in the real browser, through the SDK, by the actions that a policy takes."""
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Any
-
+from environments.browser.obstacles.rewriting import WORDINGS
+from environments.browser.world.gold.acting import Acting
 from environments.browser.world.gold.careful import careful
-from environments.browser.world.gold.page import Page
 from environments.browser.world.gold.solutions import SOLUTIONS
-from environments.browser.world.gold.steps import Answer, Click, Fill, Infeasible, Open, Select, Step
 from environments.browser.world.play import WorldPlay
 from environments.browser.world.tasks import World
-from envserver_sdk import Client
+from envserver_sdk import AsyncClient
 from envserver_sdk.models import Outcome, StepResult
 
-OPTIONS = {"observe": ["text", "html"]}
-FIELDS = ("textbox", "searchbox", "spinbutton")
+OPTIONS = {"observe": ["text", "html"], "max_chars": 400_000, "action_timeout_s": 15}
+"""Solutions read whole pages, and do not mind a machine that is slow."""
+LOOK = {"type": "wait", "time_s": 0}
 MAX_STEPS = 400
+ENDS = ("answer", "infeasible")
 
 
-def solve(client: Client, task_id: str, seed: int) -> StepResult:
-    """The last step of an episode that is played as the task's solution says."""
-    told = WorldPlay(World().get(task_id), seed).errand.told
+def solution_of(task_id: str, seed: int) -> Acting:
+    """What it knows is what the prompt says, and how things are called where their wording is an obstacle."""
+    task = World().get(task_id)
+    told = WorldPlay(task, seed).errand.told
     steps = SOLUTIONS[task_id.partition("/")[0]](told)
-    if task_id.endswith("/rough"):  # obstacles are in the way
-        steps = careful(steps, told)
-    with client.create("browser", task_set="world", task=task_id, seed=seed, options=OPTIONS) as episode:
-        seen = episode.observation
-        step = next(steps)
+    obstacles = task.public.get("obstacles", {})
+    if not obstacles:
+        return Acting(steps)
+    wording = WORDINGS[obstacles["wording"]["variant"]] if "wording" in obstacles else {}
+    return Acting(careful(steps, told), {shown: name for name, shown in wording.items()})
+
+
+async def solve(client: AsyncClient, task_id: str, seed: int) -> StepResult:
+    """The last step of an episode that is played as the task's solution says.
+
+    An error ends it: no solution acts where something else is in the way, so an action that did not work was lost.
+    Raises: LookupError.
+    """
+    acting = solution_of(task_id, seed)
+    async with client.create("browser", task_set="world", task=task_id, seed=seed, options=OPTIONS) as episode:
+        action = acting.begin(episode.observation)
         for _ in range(MAX_STEPS):
-            result = episode.step(action_of(step, seen["text"]))
-            if isinstance(step, Answer | Infeasible):
+            result = await episode.step(action)
+            if action["type"] in ENDS:
                 return result
-            seen = result.observation
-            assert result.outcome is Outcome.OK, result
-            assert "error" not in seen, (step, seen["error"])
-            step = steps.send(Page(seen["url"], seen["html"]))
-    raise AssertionError(f"{task_id} comes to no end")
+            if result.outcome is not Outcome.OK:
+                raise LookupError(f"{action} came to {result.outcome}: {result.observation}")
+            # Once more, as whoever is told that the page was still loading would.
+            action = LOOK if result.observation.get("loading") else acting.go_on(result.observation)
+    raise LookupError(f"{task_id} comes to no end")
 
 
-def action_of(step: Step, text: str) -> dict[str, Any]:
-    """As the environment takes it."""
-    match step:
-        case Open(url):
-            return {"type": "goto", "url": url}
-        case Click(role, name):
-            return {"type": "click", "ref": ref_of(text, (role,), name)}
-        case Fill(label, value):
-            return {"type": "fill", "ref": ref_of(text, FIELDS, label), "text": value}
-        case Select(label, value):
-            return {"type": "select", "ref": ref_of(text, ("combobox",), label), "values": [value]}
-        case Answer(answer):
-            return {"type": "answer", "text": answer}
-        case Infeasible(reason):
-            return {"type": "infeasible", "reason": reason}
-    raise TypeError(step)
-
-
-def ref_of(text: str, roles: tuple[str, ...], name: str) -> str:
-    """Of the first element of such a role and that name."""
-    quoted = json.dumps(name, ensure_ascii=False).replace("'", "''?")
-    found = re.search(rf"(?m)^ *- '?(?:{'|'.join(roles)}) {_literally(quoted)}.*?\[ref=(\w+)\]", text)
-    assert found, f"no {' or '.join(roles)} {name!r} in:\n{text}"
-    return found[1]
-
-
-def _literally(quoted: str) -> str:
-    """A quote may be doubled, where the whole key stands in quotes."""
-    return re.escape(quoted.replace("''?", "\0")).replace("\0", "''?").replace("\\\0", "''?")
+async def end_at_once(client: AsyncClient, task_id: str, kind: str) -> float:
+    """What it is worth to do nothing, and to say that it is done, or that it cannot be."""
+    members = {"answer": {"text": ""}, "infeasible": {"reason": "It cannot be done."}}[kind]
+    async with client.create("browser", task_set="world", task=task_id, seed=1) as episode:
+        result = await episode.step({"type": kind, **members})
+        assert result.terminated
+        return result.reward
