@@ -89,18 +89,33 @@ def tool_schema(screen: Screen) -> JsonObject:
         "description": f"Use the mouse and the keyboard of a screen of {size} pixels, and see it.",
         "parameters": {
             "type": "object",
-            "properties": {
-                "actions": {
-                    "type": "array",
-                    "items": {"oneOf": [_schema(kind) for kind in MEMBERS]},
-                    "minItems": 1,
-                    "maxItems": MAX_ACTIONS,
-                    "description": "Carried out one after the other; the screen is seen after the last",
-                }
-            },
+            "properties": {"actions": _several()},
             "required": ["actions"],
         },
     }
+
+
+def call_schema() -> JsonObject:
+    """JSON Schema of what a `computer_call` says is to be done: several actions, or one."""
+    return {
+        "type": "object",
+        "properties": {"actions": _several(), "action": _any()},
+        "oneOf": [{"required": ["actions"]}, {"required": ["action"]}],
+    }
+
+
+def _several() -> JsonObject:
+    return {
+        "type": "array",
+        "items": _any(),
+        "minItems": 1,
+        "maxItems": MAX_ACTIONS,
+        "description": "Carried out one after the other; the screen is seen after the last",
+    }
+
+
+def _any() -> JsonObject:
+    return {"oneOf": [_schema(kind) for kind in MEMBERS]}
 
 
 def _schema(kind: str) -> JsonObject:

@@ -20,6 +20,8 @@ class Provider:
     """The entry in a request's `tools`, as the provider's own models know it; the newest version of it."""
     tool_schema: Callable[[Screen], JsonObject]
     """The same as a function with parameters, for any other model."""
+    call_schema: Callable[[], JsonObject]
+    """Of all that a call may hold, whatever the size of the screen."""
     parts: Callable[[JsonObject], list[JsonObject]]
     """The single actions of one call, in their order. Raises: ActionError."""
     read: Callable[[JsonObject, Screen], list[JsonObject]]
@@ -32,6 +34,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "anthropic": Provider(
         tool=lambda screen: anthropic.tool(anthropic.VERSIONS[0], screen),
         tool_schema=anthropic.tool_schema,
+        call_schema=lambda: anthropic.tool_schema(Screen.of(Viewport(1, 1), {}))["parameters"],
         parts=lambda call: [call],
         read=anthropic.read,
         mistaken=anthropic.mistaken,
@@ -39,6 +42,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "openai": Provider(
         tool=lambda screen: openai.tool(openai.VERSIONS[0], screen),
         tool_schema=openai.tool_schema,
+        call_schema=openai.call_schema,
         parts=openai.parts,
         read=openai.read,
         mistaken=openai.mistaken,
@@ -47,7 +51,7 @@ PROVIDERS: Mapping[str, Provider] = {
 
 
 def action_schemas() -> list[JsonObject]:
-    """JSON Schemas of the action `computer`, one a provider; they say nothing of a screen's size."""
+    """JSON Schemas of the action `computer`, one a provider."""
     return [
         _schema(f"As {name}'s models do, in an episode with the option computer: {name}.", provider)
         for name, provider in PROVIDERS.items()
@@ -55,11 +59,11 @@ def action_schemas() -> list[JsonObject]:
 
 
 def _schema(description: str, provider: Provider) -> JsonObject:
-    parameters = provider.tool_schema(Screen.of(Viewport(1, 1), {}))["parameters"]
+    call = provider.call_schema()
     return {
-        "type": "object",
+        **call,
         "description": f"Use the mouse and the keyboard, by what is seen. {description}",
-        "properties": {"type": {"const": "computer"}, **parameters["properties"]},
-        "required": ["type", *parameters["required"]],
+        "properties": {"type": {"const": "computer"}, **call["properties"]},
+        "required": ["type", *call.get("required", ())],
         "additionalProperties": False,
     }

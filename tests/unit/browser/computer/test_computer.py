@@ -101,7 +101,10 @@ class TestWhatIsOffered:
         for action, fits in (
             ({"type": "computer", "action": "left_click", "coordinate": [1, 2]}, [True, False]),
             ({"type": "computer", "actions": [{"type": "click", "x": 1, "y": 2}]}, [False, True]),
+            ({"type": "computer", "action": {"type": "wait"}}, [False, True]),
             ({"type": "computer", "actions": [{"type": "click", "x": 1}]}, [False, False]),
+            ({"type": "computer", "action": "fly"}, [False, False]),
+            ({"type": "computer"}, [False, False]),
         ):
             assert [not check_arguments(action, schema) for schema in computers] == fits
         assert [tool.name for tool in BrowserEnvironment.offer().tools] == list(KINDS)
