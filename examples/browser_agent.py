@@ -35,7 +35,9 @@ class ScriptedPolicy:
         self._filled = 0
 
     def act(self, observation: Observation) -> Action:
-        page = observation["text"]
+        page = observation.get("text")
+        if page is None:  # a step that came to no end shows none
+            return {"type": "wait", "time_s": 1}
         if not self._enter:
             return self._click(page, "button", self._words[0])
         if self._filled == len(self._words):

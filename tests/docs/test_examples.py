@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,19 +79,23 @@ def test_a_grpo_rollout_against_an_endpoint_writes_its_samples(server: ServerPro
     assert done.stderr == "HumanEval/2: 5 of 5 trainable, mean reward 0.80\n"
 
 
+def said_by(example: str, server: ServerProcess) -> list[dict[str, Any]]:
+    """The lines that it prints."""
+    command = [sys.executable, "-W", "error", f"examples/{example}.py", "--url", server.url]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def test_a_browser_agent_is_paid_for_what_it_does_by_refs(server: ServerProcess) -> None:
-    command = [sys.executable, "-W", "error", "examples/browser_agent.py", "--url", server.url]
-    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    played = [json.loads(line) for line in said.splitlines()]
-    assert [each["reward"] for each in played] == [1.0, 1.0, 1.0]
+    played = said_by("browser_agent", server)
+    assert [each["reward"] for each in played] == [1.0, 1.0, 1.0], played
     assert [[action["type"] for action in each["actions"]] for each in played] == [
         ["fill", "fill", "click"], ["fill", "click"], ["click"]
     ]  # fmt: skip
 
 
 def test_a_computer_use_agent_is_paid_for_what_it_sees(server: ServerProcess) -> None:
-    command = [sys.executable, "-W", "error", "examples/computer_use.py", "--url", server.url]
-    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    lines = [json.loads(line) for line in said.splitlines()]
-    assert [line["reward"] for line in lines if "seed" in line] == [1.0, 1.0, 1.0]
+    lines = said_by("computer_use", server)
+    assert [line["reward"] for line in lines if "seed" in line] == [1.0, 1.0, 1.0], lines
     assert [line["action"] for line in lines if "seed" not in line] == ["screenshot", "left_click"] * 3

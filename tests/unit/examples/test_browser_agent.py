@@ -36,3 +36,9 @@ def test_what_the_goal_names_is_clicked() -> None:
 def test_what_is_not_there_cannot_be_done() -> None:
     action = ScriptedPolicy('Click on the "No" button.').act({"text": BUTTONS})
     assert action == {"type": "infeasible", "reason": "there is no button No"}
+
+
+def test_a_page_that_was_not_seen_is_looked_at_again() -> None:
+    policy = ScriptedPolicy('Click on the "Ok" button.')
+    assert policy.act({"error": "the step did not come to an end"}) == {"type": "wait", "time_s": 1}
+    assert policy.act({"text": BUTTONS}) == {"type": "click", "ref": "e5"}
