@@ -96,6 +96,43 @@ async def test_what_a_step_that_is_given_up_was_doing_does_not_go_on(host: Host,
     assert done == []
 
 
+class ScriptedTab(ScriptedPage):
+    def __init__(self, url: str, opener: object = None) -> None:
+        super().__init__()
+        self.url, self._opener = url, opener
+
+    async def opener(self) -> object:
+        return self._opener
+
+    async def close(self, *, run_before_unload: bool) -> None:
+        self.heard["close"](self)
+
+
+@pytest.mark.parametrize("places", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+async def test_an_episode_begins_without_tabs_that_no_page_has_opened(host: Host, places: tuple[int, ...]) -> None:
+    page = ScriptedTab("http://a.test/")
+    pages = [page, ScriptedTab("chrome://newtab/"), ScriptedTab("about:blank")]
+    context = watching(host.tabs)
+    for place in places:
+        context.heard["page"](pages[place])
+    await host._close_strays(host.tabs.tab_of(page))  # type: ignore[arg-type]
+    kept: list[Any] = [tab.page for tab in host.tabs.all]
+    assert kept == [page]
+    assert host.tabs.current.page is page  # type: ignore[comparison-overlap]
+
+
+async def test_a_window_that_the_first_page_opens_stays(host: Host) -> None:
+    page = ScriptedTab("http://a.test/")
+    popups = [ScriptedTab("about:blank", page), ScriptedTab("http://a.test/other")]
+    context = watching(host.tabs)
+    for each in (page, *popups):
+        context.heard["page"](each)
+    await host._close_strays(host.tabs.tab_of(page))  # type: ignore[arg-type]
+    kept: list[Any] = [tab.page for tab in host.tabs.all]
+    assert kept == [page, *popups]
+    assert host.tabs.current.page is popups[-1]  # type: ignore[comparison-overlap]
+
+
 class ForgetfulContext(ScriptedContext):
     async def clear_cookies(self) -> None:
         raise Error("it takes none")
