@@ -29,6 +29,7 @@ from tests.load.pests import NICE, PRESS, goto
 
 MAX_STEPS = 440
 """Of one episode; then there are some left for its end."""
+TRIES = 3
 SHORT_S = 4.0
 """The time limit of a step that a spinning page does not let come to an end."""
 LEAKER_BYTES = 1 << 30
@@ -45,7 +46,7 @@ class Report:
     harms: Counter[str] = field(default_factory=Counter)
     """What pests came to, by its kind."""
     failed: list[str] = field(default_factory=list)
-    """Steps of those that behave, and ends of pests that are nowhere documented."""
+    """What pests came to that is nowhere documented."""
     slowest_s: float = 0.0
     """Of the steps of those that behave."""
 
@@ -73,8 +74,7 @@ class Player:
         took_s = time.monotonic() - began
         self._report.slowest_s = max(self._report.slowest_s, took_s)
         wrong = {"error", "notices"} & set(result.observation)
-        if result.outcome is not Outcome.OK or wrong:
-            self._report.failed.append(f"{self.name} {action}: {result.outcome} {result.observation}"[:1500])
+        assert result.outcome is Outcome.OK and not wrong and "text" in result.observation, (self.name, action, result)
         await asyncio.sleep(max(0.0, self._pace_s - took_s))  # the rate of a policy, not a wait for anything
         return result.observation
 
@@ -92,7 +92,7 @@ class Player:
             ) as each:
                 seen: Mapping[str, Any] = each.observation
                 while not self._over and each.step_index < MAX_STEPS:
-                    links = re.findall(r'- link "[^"]+".*?\[ref=(\w+)\]', seen.get("text", ""))
+                    links = re.findall(r'- link "[^"]+".*?\[ref=(\w+)\]', seen["text"])
                     away = not links or self._chance.random() < 0.3
                     action = (
                         {"type": "goto", "url": self._chance.choice(PLACES)}
@@ -119,8 +119,7 @@ class Player:
                 # The task has fewer steps than the environment.
                 while not self._over and each.step_index < 90:
                     seen = await self._good(each, {"type": "fill", "ref": field_, "text": f"typed {each.step_index}"})
-                    if f"typed {each.step_index - 1}" not in seen.get("text", ""):
-                        self._report.failed.append(f"{self.name}: what was typed is not there: {seen}"[:1500])
+                    assert f"typed {each.step_index - 1}" in seen["text"], (self.name, seen)
                 await self._good(each, {"type": "fill", "ref": field_, "text": wanted[1]})
                 self._reward((await self._step(each, _click(button))).reward)
             if self._over:
@@ -137,15 +136,24 @@ class Player:
             await self._be_fine(each)
 
     async def _spun(self, each: AsyncEpisode, pressed: StepResult) -> None:
-        if pressed.outcome is not Outcome.POLICY_TIMEOUT:
+        outcomes = await self._until_told(each, pressed)
+        if outcomes <= {Outcome.OK, Outcome.POLICY_TIMEOUT}:
+            self._report.harms["a page that hangs is closed"] += 1
+            self._report.harms["policy_timeout"] += Outcome.POLICY_TIMEOUT in outcomes
+        else:
             self._undocumented(pressed)
-            return
-        self._report.harms["policy_timeout"] += 1
-        looked = await self._step(each, {"type": "wait", "time_s": 0})
-        if "does not answer any more" not in looked.observation.get("error", ""):
-            self._undocumented(looked)
-            return
-        self._report.harms["a page that hangs is closed"] += 1
+
+    async def _until_told(self, each: AsyncEpisode, result: StepResult) -> set[Outcome]:
+        """Steps until one tells what became of the page; what they came to."""
+        outcomes = {result.outcome}
+        for _ in range(TRIES * 10):
+            if result.truncated or _told(result):
+                break
+            result = await self._step(each, {"type": "wait", "time_s": 0.3})
+            outcomes.add(result.outcome)
+        else:
+            self._undocumented(result)
+        return outcomes
 
     async def leak(self) -> None:
         while True:
@@ -163,16 +171,31 @@ class Player:
 
     async def _leak_once(self, each: AsyncEpisode) -> bool:
         """Whether the episode ended."""
-        seen = (await self._step(each, goto("/"))).observation
-        result = await self._step(each, _click(ref(seen["text"], PRESS)))
-        while result.outcome is Outcome.OK and "error" not in result.observation:
-            result = await self._step(each, {"type": "wait", "time_s": 0.5})
-        said = result.observation.get("error", "")
-        if result.outcome is not Outcome.POLICY_OOM or ("crashed" not in said and "browser died" not in said):
+        result = await self._opened_page(each, "/")
+        if result.truncated:
+            return True
+        result = await self._step(each, _click(ref(result.observation["text"], PRESS)))
+        outcomes = await self._until_told(each, result)
+        result = await self._step(each, {"type": "wait", "time_s": 0})  # the kernel may be ahead of Chromium, or behind
+        outcomes.add(result.outcome)
+        if outcomes <= {Outcome.OK, Outcome.POLICY_OOM}:
+            self._report.harms["a page that leaks crashes"] += 1
+            # A page goes on between two steps: what is killed then is no step's outcome.
+            self._report.harms["policy_oom"] += Outcome.POLICY_OOM in outcomes
+        else:
             self._undocumented(result)
-            return result.truncated
-        self._report.harms["policy_oom"] += 1
         return result.truncated
+
+    async def _opened_page(self, each: AsyncEpisode, path: str) -> StepResult:
+        """Once it can be acted on: what went wrong before may be noticed by this step only, and is told then."""
+        for _ in range(TRIES):
+            result = await self._step(each, goto(path))
+            if result.truncated or '"Begin"' in result.observation.get("text", ""):
+                return result
+            self._report.harms[f"noticed late: {result.outcome}"] += 1
+            if not _told(result):
+                self._undocumented(result)
+        raise AssertionError(f"{self.name} gets no page any more: {result}")
 
     async def open(self) -> None:
         async with self._client.create("browser", task_set="own", task="opener", seed=1) as each:
@@ -210,10 +233,7 @@ class Player:
         timeout_s: float | None,
         then: Callable[[AsyncEpisode, StepResult], Awaitable[None]],
     ) -> None:
-        seen = await self._step(each, goto("/"))
-        if PRESS.partition('"')[0] not in seen.observation.get("text", ""):
-            self._undocumented(seen)
-            return
+        seen = await self._opened_page(each, "/")
         await then(each, await self._step(each, _click(ref(seen.observation["text"], PRESS)), timeout_s))
 
     def _undocumented(self, result: StepResult) -> None:
@@ -221,9 +241,15 @@ class Player:
 
     async def _be_fine(self, each: AsyncEpisode) -> None:
         """The browser that had the pest is good for something still."""
-        seen = await self._step(each, goto(NICE))
+        seen = await self._opened_page(each, NICE)
         await self._step(each, _click(ref(seen.observation["text"], PRESS)))
         self._reward((await each.grade()).reward)
+
+
+def _told(result: StepResult) -> bool:
+    """A policy is told what became of its page or its browser."""
+    said = result.observation.get("error", "")
+    return any(what in said for what in ("crashed: its tab was closed", "does not answer any more", "the browser died"))
 
 
 def _click(ref_: str) -> Action:

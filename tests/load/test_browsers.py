@@ -65,11 +65,13 @@ async def run(node: Node, seconds: float, *, walkers: int, typists: int, pace_s:
     async with own_server(node, PESTS) as client:
         report = await play(client, seconds, walkers=walkers, typists=typists, pace_s=pace_s)
         assert sandboxes(node) == []
+    print(report.steps, report.harms, report.rewards, f"slowest {report.slowest_s:.1f} s")  # noqa: T201
     assert report.failed == [], "\n".join(report.failed[:5])
     assert {reward for rewards in report.rewards.values() for reward in rewards} == {1.0}, report.rewards
     assert set(report.rewards) >= {"spinner", "leaker", "opener"}, "they were good for something in the end"
-    for harm in ("policy_timeout", "a page that hangs is closed", "policy_oom", "popups are closed"):
+    for harm in ("a page that hangs is closed", "a page that leaks crashes", "popups are closed"):
         assert report.harms[harm], f"no pest came to this: {harm}"
+    assert report.harms["policy_timeout"]
     return report
 
 
@@ -83,5 +85,6 @@ async def test_a_browser_that_misbehaves_costs_its_neighbour_no_step(node: Node)
 @pytest.mark.usefixtures("everything_back")
 async def test_eight_browsers_live_for_ten_minutes_beside_all_pests(node: Node) -> None:
     report = await asyncio.wait_for(run(node, 600.0, walkers=3, typists=2, pace_s=1.5), 900)
+    assert report.harms["policy_oom"]
     assert sum(report.steps.values()) > 1000
     assert report.slowest_s < 30.0

@@ -105,9 +105,10 @@ class Host:
         doubtful, self._given_up = self._given_up, True
         if not (self._whole and await self._lives()):
             await self._restart()
-        limit_s = max(0.1, min(self._options["action_timeout_s"], timeout_s - LOOK_S))
+        most_s = max(timeout_s - LOOK_S, timeout_s / 2)  # some of a short step is for the action, too
+        limit_s = min(self._options["action_timeout_s"], most_s)
         if request["type"] == "wait" and "time_s" in request:
-            limit_s = max(0.1, min(request["time_s"] + 1, timeout_s - LOOK_S))
+            limit_s = min(request["time_s"] + 1, most_s)
         shown: dict[str, Any] = {}
         if self.tabs.dialog is not None and request["type"] != "dialog":
             error: str | None = "a dialog is open, and its page waits: answer it with the action dialog"
