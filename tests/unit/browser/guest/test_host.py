@@ -188,3 +188,32 @@ async def test_a_browser_that_was_to_be_replaced_when_a_step_was_given_up_is_rep
     assert "is gone" in told[2], "its profile could not be used"
     assert await host.act({"type": "back"}, 20.0) == {}
     assert chromium.starts == 3, "one that is there is not started again"
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "action", "limit_s"),
+    [
+        (60.0, {"type": "back"}, 5.0),
+        (10.0, {"type": "back"}, 5.0),
+        (4.0, {"type": "back"}, 2.0),
+        (60.0, {"type": "wait", "time_s": 30}, 31.0),
+        (4.0, {"type": "wait", "time_s": 30}, 2.0),
+    ],
+)
+async def test_an_action_has_its_share_of_a_step_however_short(
+    host: Host, monkeypatch: pytest.MonkeyPatch, timeout_s: float, action: dict[str, Any], limit_s: float
+) -> None:
+    limits: list[float] = []
+
+    async def attempt(_: Any, limit: float) -> None:
+        limits.append(limit)
+
+    async def observe(*_: Any, **__: Any) -> dict[str, Any]:
+        return {}
+
+    host._options = {"action_timeout_s": 5.0}
+    monkeypatch.setattr(host, "_try", attempt)
+    monkeypatch.setattr(host, "_observe", observe)
+    monkeypatch.setattr(host, "_lives", lambda: asyncio.sleep(0, result=True))
+    await host.act(action, timeout_s)
+    assert limits == [limit_s]
