@@ -41,7 +41,8 @@ KEEPER = """<title>Keeper</title><h1>Keeper</h1>
 <p>session <b id=session></b></p><p>local <b id=local></b></p><p>cookie <b id=cookie></b></p>
 <p>database <b id=database></b></p>
 <label>Note <input id=note></label><button onclick="keep()">Keep</button><button onclick="empty()">Empty</button>
-<button onclick="busy()">Busy</button>
+<button onclick="busy()">Busy</button><button onclick="document.open()">Void</button>
+<button onclick="window.open('/')">Window</button><button onclick="window.close()">Close</button>
 <script>
   // What the page's first script finds.
   document.getElementById("session").textContent = sessionStorage.getItem("kept") || "nothing";
@@ -178,6 +179,25 @@ async def test_a_step_that_is_given_up_leaves_the_browser_as_it_is(episode: Asyn
     seen = (await step(episode, "wait", time_s=0)).observation
     assert "notices" not in seen
     assert "typed" in seen["text"]
+
+
+async def test_a_page_that_empties_its_document_is_seen_to_be_empty(episode: AsyncEpisode) -> None:
+    button = ref(episode.observation["text"], 'button "Void"')
+    await step(episode, "click", ref=button)
+    seen = (await step(episode, "wait", time_s=0)).observation
+    assert (seen["url"], seen["text"]) == (f"{URL}/", "")
+
+
+async def test_a_page_that_closes_the_last_tab_leaves_an_empty_one_in_the_same_browser(episode: AsyncEpisode) -> None:
+    await keep(episode, episode.observation["text"], "one")
+    await step(episode, "click", ref=ref(episode.observation["text"], 'button "Window"'))
+    text = (await step(episode, "close_tab", tab=1)).observation["text"]
+    await episode.step({"type": "click", "ref": ref(text, 'button "Close"')})
+    seen = (await step(episode, "wait", time_s=0)).observation
+    assert "notices" not in seen, "it did not die"
+    assert [tab["url"] for tab in seen["tabs"]] == ["about:blank"]
+    await step(episode, "goto", url=f"{URL}/")
+    assert "session nothing local one cookie one database one" in await found(episode)
 
 
 async def test_what_could_not_be_kept_is_told(node: Node, episode: AsyncEpisode) -> None:

@@ -266,6 +266,7 @@ class Host:
             await asyncio.sleep(DYING_S)
             if self._chromium.alive:
                 await quietly(self._new_page())
+                await quietly(self._remembered.put_back_cookies(self._context))
         return self._chromium.alive and bool(self.tabs.all)
 
     async def _restart(self) -> None:

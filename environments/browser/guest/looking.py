@@ -47,6 +47,7 @@ STATE_JS = """(most) => {
       name: (at.getAttribute("aria-label") || at.getAttribute("name") || at.id || "").slice(0, 100),
     } : null,
     local: stored(() => localStorage), session: stored(() => sessionStorage), origin: location.origin,
+    body: document.querySelector("body") !== null,
   };
 }"""
 
@@ -70,12 +71,12 @@ class Looks:
         tab.title = state["title"][:MAX_TITLE]
         self._remembered.note_page(tab, state)
         seen: dict[str, Any] = {**await self.place(), "scroll": state["scroll"], "focus": state["focus"]}
-        if "text" in wanted:
-            seen |= await self._text_of(tab)
+        if "text" in wanted:  # which is the body's: one that there is not would be waited for
+            seen |= await self._text_of(tab) if state["body"] else {"text": ""}
         if "html" in wanted:
             seen |= self._cut("html", await tab.page.content())
         if "text_content" in wanted:
-            seen |= self._cut("text_content", await tab.page.inner_text("body"))
+            seen |= self._cut("text_content", await tab.page.inner_text("body") if state["body"] else "")
         if "screenshot" in wanted:
             seen["images"] = [await self.picture()]
         return seen

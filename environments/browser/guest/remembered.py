@@ -72,10 +72,14 @@ class Remembered:
         self.tabs = [Left(tab.page.url, tab.session) for tab in tabs.all]
         self.number = tabs.number
 
+    async def put_back_cookies(self, context: BrowserContext) -> None:
+        """Those of the session are forgotten when the last tab is closed. Raises: playwright.async_api.Error."""
+        await context.add_cookies(self._cookies)
+
     async def put_back(self, context: BrowserContext) -> None:
         """What all pages share; while nothing but an empty page is open. Raises: playwright.async_api.Error."""
         await context.clear_cookies()
-        await context.add_cookies(self._cookies)
+        await self.put_back_cookies(context)
         local = {origin: items for origin, items in self._local.items() if items is not None}
         if not local:
             return
