@@ -77,28 +77,16 @@ class Host:
         self._looks = Looks(self.tabs, options, self._remembered)
         self._acts = Acts(self.tabs, self._new_page)
         limit_s = max(FIRST_S, self._options["action_timeout_s"])
-        tab = self.tabs.current
         error = await self._try({"type": "goto", "url": request["url"]}, limit_s)
-        await quietly(asyncio.wait_for(self._close_strays(tab), CLOSE_S))
         return await self._observe(error, {}, FIRST_S, doubtful=error is not None)
 
-    async def _close_strays(self, kept: Tab) -> None:
-        """Chromium may begin with tabs of its own beside the one it is given. Raises: playwright.async_api.Error."""
-        for tab in self.tabs.all:
-            if tab is not kept and not tab.page.url.startswith("http") and await tab.page.opener() is None:
-                await tab.page.close(run_before_unload=False)
-
     async def _enter(self, context: BrowserContext) -> None:
-        """It has one page, which is empty."""
+        """Raises: playwright.async_api.Error."""
         self._context = context
-        self.tabs.watch(context)
-        if not self.tabs.all:
-            await self._new_page()
+        await self.tabs.enter(context)
 
     async def _new_page(self) -> Page:
-        page = await self._context.new_page()
-        self.tabs.switch(self.tabs.tab_of(page))
-        return page
+        return (await self.tabs.open()).page
 
     async def act(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """One action and what is seen then. Raises: playwright.async_api.Error where no browser can be started."""
@@ -291,7 +279,7 @@ class Host:
         opened = [self.tabs.current]
         for number, left in enumerate(self._remembered.tabs):
             if number > 0:
-                opened.append(self.tabs.tab_of(await self._new_page()))
+                opened.append(await self.tabs.open())
             tab = opened[number]
             tab.session = left.session
             await self._remembered.put_back_tab(tab.page, left.session)

@@ -67,14 +67,36 @@ class Tabs:
         self.dialog_opened = asyncio.Event()
         self.events = Events()
         self._works: set[asyncio.Task[None]] = set()
+        self._context: BrowserContext
+        self._opening = asyncio.Lock()
+        """Held until a page that was asked for is known as such."""
 
-    def watch(self, context: BrowserContext) -> None:
-        """All tabs are this context's from here on."""
-        self._tabs, self._current = [], None
+    async def enter(self, context: BrowserContext) -> None:
+        """All tabs are this context's from here on; there is one, which is empty.
+
+        Raises: playwright.async_api.Error.
+        """
+        self._tabs, self._current, self._context = [], None, context
         self._no_dialog()
-        context.on("page", self._opened)
+        context.on("page", self._appeared)
+        await self.open()
         for page in context.pages:
-            self._opened(page)
+            self._appeared(page)
+
+    async def open(self) -> Tab:
+        """An empty one, which is then the current one. Raises: playwright.async_api.Error."""
+        async with self._opening:
+            return self._add(await self._context.new_page())
+
+    def _appeared(self, page: Page) -> None:
+        """Chromium opens tabs that nobody asked for, at any time after its start: they are closed, and no tabs."""
+        if self._known(page) is None:
+            self._spawn(self._close_stray(page))
+
+    async def _close_stray(self, page: Page) -> None:
+        async with self._opening:
+            if self._known(page) is None and await page.opener() is None:
+                await _close(page)
 
     @property
     def all(self) -> list[Tab]:
@@ -93,8 +115,8 @@ class Tabs:
     def switch(self, tab: Tab) -> None:
         self._current = tab
 
-    def tab_of(self, page: Page) -> Tab:
-        return next(tab for tab in self._tabs if tab.page == page)
+    def _known(self, page: Page) -> Tab | None:
+        return next((tab for tab in self._tabs if tab.page == page), None)
 
     def tell(self, notice: str) -> None:
         self.events.add("notices", notice)
@@ -118,14 +140,18 @@ class Tabs:
         self.dialog = None
         self.dialog_opened.clear()
 
-    def _opened(self, page: Page) -> None:
+    def _popped_up(self, page: Page) -> None:
         if len(self._tabs) >= MAX_TABS:
             self.tell(f"a popup was closed: there may be {MAX_TABS} tabs")
             self._spawn(_close(page))
-            return
+        else:
+            self._add(page)
+
+    def _add(self, page: Page) -> Tab:
         tab = Tab(page)
         self._tabs.append(tab)
         self._current = tab
+        page.on("popup", self._popped_up)
         page.on("dialog", self._asked)
         page.on("download", self._downloading)
         page.on("console", self._said)
@@ -133,6 +159,7 @@ class Tabs:
         page.on("filechooser", lambda chooser: setattr(tab, "chooser", chooser))
         page.on("crash", lambda _: setattr(tab, "crashed", True))
         page.on("close", lambda _: self._closed(tab))
+        return tab
 
     def _closed(self, tab: Tab) -> None:
         if self.dialog is not None and self.dialog.page == tab.page:

@@ -15,11 +15,21 @@ from environments.browser.guest.tabs import Tabs
 class ScriptedPage:
     """Says what has happened when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened_by: ScriptedPage | None = None) -> None:
         self.heard: dict[str, Any] = {}
+        self.opened_by = opened_by
+        self.closed = False
 
     def on(self, event: str, listener: Any) -> None:
         self.heard[event] = listener
+
+    async def opener(self) -> object:
+        return self.opened_by
+
+    async def close(self, *, run_before_unload: bool) -> None:
+        self.closed = True
+        if "close" in self.heard:
+            self.heard["close"](self)
 
 
 class ScriptedDialog:
@@ -30,18 +40,29 @@ class ScriptedDialog:
 
 
 class ScriptedContext(ScriptedPage):
-    pages = ()
+    """Tells of each page before it is given, as Playwright does."""
 
-    def open(self) -> ScriptedPage:
+    def __init__(self) -> None:
+        super().__init__()
+        self.pages: list[ScriptedPage] = []
+
+    async def new_page(self) -> ScriptedPage:
         page = ScriptedPage()
-        self.heard["page"](page)
+        self.appear(page)
+        await asyncio.sleep(0)
         return page
 
+    def appear(self, page: ScriptedPage) -> None:
+        self.pages.append(page)
+        if "page" in self.heard:
+            self.heard["page"](page)
 
-def watching(tabs: Tabs) -> ScriptedContext:
-    context = ScriptedContext()
-    tabs.watch(context)  # type: ignore[arg-type]  # as much of one as is used
-    return context
+
+async def entered(tabs: Tabs, context: ScriptedContext | None = None) -> ScriptedContext:
+    """A context with one tab."""
+    made = context or ScriptedContext()
+    await tabs.enter(made)  # type: ignore[arg-type]  # as much of one as is used
+    return made
 
 
 @pytest.fixture
@@ -52,8 +73,9 @@ def host() -> Host:
 
 
 async def test_a_dialog_goes_with_its_page(host: Host) -> None:
-    context = watching(host.tabs)
-    other, page = context.open(), context.open()
+    await entered(host.tabs)
+    other: Any = host.tabs.current.page
+    page: Any = (await host.tabs.open()).page
     page.heard["dialog"](ScriptedDialog(page))
     other.heard["close"](other)
     assert host.tabs.dialog is not None, "it is another page's"
@@ -63,9 +85,10 @@ async def test_a_dialog_goes_with_its_page(host: Host) -> None:
 
 
 async def test_a_dialog_goes_with_its_browser_and_holds_up_no_later_action(host: Host) -> None:
-    page = watching(host.tabs).open()
+    await entered(host.tabs)
+    page: Any = host.tabs.current.page
     page.heard["dialog"](ScriptedDialog(page))
-    watching(host.tabs)
+    await entered(host.tabs)
     done: list[int] = []
 
     async def act() -> None:
@@ -78,7 +101,7 @@ async def test_a_dialog_goes_with_its_browser_and_holds_up_no_later_action(host:
 
 @pytest.mark.parametrize("race", ["_race", "_race_dialog"])
 async def test_what_a_step_that_is_given_up_was_doing_does_not_go_on(host: Host, race: str) -> None:
-    watching(host.tabs)
+    await entered(host.tabs)
     going, done = asyncio.Event(), list[int]()
 
     async def act() -> None:
@@ -96,41 +119,54 @@ async def test_what_a_step_that_is_given_up_was_doing_does_not_go_on(host: Host,
     assert done == []
 
 
-class ScriptedTab(ScriptedPage):
-    def __init__(self, url: str, opener: object = None) -> None:
-        super().__init__()
-        self.url, self._opener = url, opener
-
-    async def opener(self) -> object:
-        return self._opener
-
-    async def close(self, *, run_before_unload: bool) -> None:
-        self.heard["close"](self)
+async def at_rest(host: Host) -> None:
+    await asyncio.gather(*host.tabs._works)
 
 
-@pytest.mark.parametrize("places", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
-async def test_an_episode_begins_without_tabs_that_no_page_has_opened(host: Host, places: tuple[int, ...]) -> None:
-    page = ScriptedTab("http://a.test/")
-    pages = [page, ScriptedTab("chrome://newtab/"), ScriptedTab("about:blank")]
-    context = watching(host.tabs)
-    for place in places:
-        context.heard["page"](pages[place])
-    await host._close_strays(host.tabs.tab_of(page))  # type: ignore[arg-type]
-    kept: list[Any] = [tab.page for tab in host.tabs.all]
-    assert kept == [page]
-    assert host.tabs.current.page is page  # type: ignore[comparison-overlap]
+@pytest.mark.parametrize("before", [0, 1, 3])
+async def test_tabs_that_nobody_asked_for_are_closed_and_are_none(host: Host, before: int) -> None:
+    context = ScriptedContext()
+    strays = [ScriptedPage() for _ in range(before + 1)]
+    for stray in strays[:-1]:  # the one that a browser begins with among them
+        context.appear(stray)
+    await entered(host.tabs, context)
+    context.appear(strays[-1])
+    assert [tab.page.closed for tab in host.tabs.all] == [False]  # type: ignore[attr-defined]
+    await at_rest(host)
+    assert all(stray.closed for stray in strays)
+    assert [tab.page.closed for tab in host.tabs.all] == [False]  # type: ignore[attr-defined]
 
 
-async def test_a_window_that_the_first_page_opens_stays(host: Host) -> None:
-    page = ScriptedTab("http://a.test/")
-    popups = [ScriptedTab("about:blank", page), ScriptedTab("http://a.test/other")]
-    context = watching(host.tabs)
-    for each in (page, *popups):
-        context.heard["page"](each)
-    await host._close_strays(host.tabs.tab_of(page))  # type: ignore[arg-type]
-    kept: list[Any] = [tab.page for tab in host.tabs.all]
-    assert kept == [page, *popups]
-    assert host.tabs.current.page is popups[-1]  # type: ignore[comparison-overlap]
+async def test_a_tab_that_was_asked_for_is_no_stray_though_it_is_told_of_before_it_is_given(host: Host) -> None:
+    await entered(host.tabs)
+    tab = await host.tabs.open()
+    await at_rest(host)
+    assert not tab.page.closed  # type: ignore[attr-defined]
+    assert host.tabs.current is tab
+    assert host.tabs.number == 2
+
+
+async def test_a_window_that_a_page_opens_is_the_current_tab_at_once(host: Host) -> None:
+    context = await entered(host.tabs)
+    page: Any = host.tabs.current.page
+    popup = ScriptedPage(opened_by=page)
+    context.appear(popup)
+    page.heard["popup"](popup)
+    assert host.tabs.current.page is popup  # type: ignore[comparison-overlap]
+    await at_rest(host)
+    assert not popup.closed
+
+
+async def test_windows_past_the_most_tabs_are_closed_and_told_of(host: Host) -> None:
+    context = await entered(host.tabs)
+    page: Any = host.tabs.current.page
+    popups = [ScriptedPage(opened_by=page) for _ in range(11)]
+    for popup in popups:
+        context.appear(popup)
+        page.heard["popup"](popup)
+    await at_rest(host)
+    assert [popup.closed for popup in popups] == [False] * 9 + [True] * 2
+    assert host.tabs.take_events() == {"notices": ["a popup was closed: there may be 10 tabs"] * 2}
 
 
 class ForgetfulContext(ScriptedContext):
