@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from envserver.episodes.journal import wal
-from envserver.episodes.journal.connections import DATABASE, WAL
+from envserver.episodes.journal.connections import DATABASE, INDEX, WAL
 from envserver.episodes.journal.errors import JournalCorruptError
 from envserver.episodes.journal.payloads import FOLDER
 from envserver.logs import get_logger
@@ -24,7 +24,7 @@ def check_log(directory: Path) -> wal.Log:
     found = wal.examine(path)
     _check_presence(directory, found)
     if found.tail_bytes:
-        if wal.was_copied(path, found, directory / DATABASE):
+        if wal.was_copied(path, found, directory / DATABASE, directory / INDEX):
             raise JournalCorruptError(
                 f"{path} is damaged ({found.what}), where it had been copied into the database: {MOVE_AWAY}"
             )

@@ -10,6 +10,8 @@ from envserver.episodes.journal.wal import FRAME_HEADER_BYTES, HEADER_BYTES
 
 DATABASE = "journal.db"
 WAL = DATABASE + "-wal"
+INDEX = DATABASE + "-shm"
+"""Of the log; it holds nothing that the log does not."""
 PAGE_BYTES = 4096
 CACHE_BYTES = 16 * 1024 * KIB
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ from typing import BinaryIO
 
 HEADER_BYTES = 32
 FRAME_HEADER_BYTES = 24
+INDEX_HEADER_BYTES, INDEX_BYTES = 48, 136
+"""Of the index of a log: a header, its copy, and what a checkpoint notes."""
+INDEX_COPIED = (96, 128)
+"""Where it has the number of frames that were copied, and that were to be."""
 SALT_BYTES = 8
 MAGIC_LITTLE, MAGIC_BIG = 0x377F0682, 0x377F0683
 """Which order of bytes the checksum reads words in."""
@@ -79,16 +84,23 @@ def examine(path: Path) -> Log:
         return Log()
 
 
-def was_copied(path: Path, log: Log, database: Path) -> bool:
+def was_copied(path: Path, log: Log, database: Path, index: Path) -> bool:
     """Whether the database has a page from behind the last whole commit.
 
     A checkpoint then copied commits that the log has lost since, and what is left of the log would put older pages
-    beside newer ones. No loss of power does that, since a checkpoint syncs the log first. Raises: OSError.
+    beside newer ones. No loss of power does that, since a checkpoint syncs the log first.
+
+    A killed process leaves the index of the log, which says how much of it was to be copied. Without one, as after a
+    loss of power, pages tell: one that is in the database as the lost frames have it. That may be chance, too, since a
+    row that comes and goes leaves its page as it was. Raises: OSError.
     """
     with path.open("rb") as file, database.open("rb") as pages:
         header = _read_header(file.read(HEADER_BYTES))
         if header is None:
             return False
+        frames = _frames_copied(index, header)
+        if frames is not None:
+            return HEADER_BYTES + frames * header.frame_bytes > log.committed_bytes
         before = dict(_frames(file, header, HEADER_BYTES, log.committed_bytes))
         for page, offset in _frames(file, header, log.committed_bytes, log.committed_bytes + log.tail_bytes):
             if page in before:
@@ -97,6 +109,23 @@ def was_copied(path: Path, log: Log, database: Path) -> bool:
                 if now == lost != kept:
                     return True
     return False
+
+
+def _frames_copied(index: Path, header: _Header) -> int | None:
+    """Up to where a checkpoint copied, or began to, by the index of this very log; None where there is none that is
+    whole. Its format: https://www.sqlite.org/walformat.html#the_wal_index_file_format, in the machine's byte order.
+    """
+    try:
+        data = index.read_bytes()[:INDEX_BYTES]
+    except FileNotFoundError:
+        return None
+    first, second = data[:INDEX_HEADER_BYTES], data[INDEX_HEADER_BYTES : 2 * INDEX_HEADER_BYTES]
+    if len(data) < INDEX_BYTES or first != second or first[32:40] != header.salts:
+        return None
+    if checksum(first[:40], "=II") != struct.unpack("=II", first[40:48]):
+        return None
+    copied, to_be_copied = (int.from_bytes(data[place : place + 4], sys.byteorder) for place in INDEX_COPIED)
+    return max(copied, to_be_copied)
 
 
 def cut_tail(path: Path, log: Log) -> None:

@@ -152,6 +152,48 @@ async def test_damage_in_what_was_copied_already_is_refused(tmp_path: Path) -> N
     assert path.read_bytes() == log
 
 
+@pytest.mark.parametrize("index", ["whole", "gone", "torn", "of another log"])
+def test_a_page_that_is_as_it_once_was_was_not_copied(tmp_path: Path, index: str) -> None:
+    """A row comes, and goes with the transaction that is torn: its page is then as the database has it."""
+    live, copy = tmp_path / "live", tmp_path / "copy"
+    live.mkdir()
+    with closing(sqlite3.connect(live / "a.db", isolation_level=None)) as connection:
+        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA secure_delete = ON; CREATE TABLE t (value)")
+        connection.execute("CREATE TABLE u (value)")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        connection.execute("INSERT INTO t VALUES (1)")
+        connection.executescript("BEGIN; DELETE FROM t; INSERT INTO u VALUES (2); COMMIT")
+        shutil.copytree(live, copy)
+    log, shm = copy / "a.db-wal", copy / "a.db-shm"
+    log.write_bytes(log.read_bytes()[:-100])
+    data = shm.read_bytes()
+    if index == "gone":
+        shm.unlink()
+    elif index != "whole":
+        place = 20 if index == "torn" else 32
+        shm.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    found = wal.examine(log)
+    assert found.tail_bytes and found.interrupted
+    assert wal.was_copied(log, found, copy / "a.db", shm) is (index != "whole"), "without it, pages are all that tells"
+
+
+@pytest.mark.parametrize("keep_index", [True, False])
+async def test_damage_behind_what_was_copied_is_cut(tmp_path: Path, keep_index: bool) -> None:
+    async with opened(tmp_path / "live") as journal:
+        await journal.add_episodes([rows.episode()])
+        with closing(sqlite3.connect(tmp_path / "live" / "journal.db")) as connection:
+            assert connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0] == 0
+        await journal.intend_step(rows.step(index=1, action=bytes(3000)))
+        directory = await asyncio.to_thread(picture, tmp_path / "live", tmp_path / "picture")
+    path = directory / "journal.db-wal"
+    path.write_bytes(path.read_bytes()[: wal.examine(path).committed_bytes - 100])
+    if not keep_index:
+        (directory / "journal.db-shm").unlink(missing_ok=True)
+    async with opened(directory) as journal:
+        assert journal.report.cut_bytes > 0
+        assert await journal.open_episodes() == [rows.episode()]
+
+
 def _agrees(image: Image, directory: Path, places: Iterator[int] | range) -> None:
     path = directory / "journal.db-wal"
     directory.mkdir()
