@@ -177,6 +177,13 @@ def test_a_page_that_is_as_it_once_was_was_not_copied(tmp_path: Path, index: str
     assert wal.was_copied(log, found, copy / "a.db", shm) is (index != "whole"), "without it, pages are all that tells"
 
 
+def _tear(directory: Path, keep_index: bool) -> None:
+    path = directory / "journal.db-wal"
+    path.write_bytes(path.read_bytes()[: wal.examine(path).committed_bytes - 100])
+    if not keep_index:
+        (directory / "journal.db-shm").unlink()
+
+
 @pytest.mark.parametrize("keep_index", [True, False])
 async def test_damage_behind_what_was_copied_is_cut(tmp_path: Path, keep_index: bool) -> None:
     async with opened(tmp_path / "live") as journal:
@@ -185,10 +192,7 @@ async def test_damage_behind_what_was_copied_is_cut(tmp_path: Path, keep_index: 
             assert connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0] == 0
         await journal.intend_step(rows.step(index=1, action=bytes(3000)))
         directory = await asyncio.to_thread(picture, tmp_path / "live", tmp_path / "picture")
-    path = directory / "journal.db-wal"
-    path.write_bytes(path.read_bytes()[: wal.examine(path).committed_bytes - 100])
-    if not keep_index:
-        (directory / "journal.db-shm").unlink(missing_ok=True)
+    await asyncio.to_thread(_tear, directory, keep_index)
     async with opened(directory) as journal:
         assert journal.report.cut_bytes > 0
         assert await journal.open_episodes() == [rows.episode()]
