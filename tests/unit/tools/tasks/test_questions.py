@@ -47,7 +47,7 @@ def test_they_are_the_default_of_the_tools_environment() -> None:
 def test_sets_whose_data_is_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"bfcl-multi-turn-base", "tau2-telecom-solo"} <= available().keys()
     monkeypatch.setattr("environments.tools.tasks.find_spec", lambda package: None if package == "tau2" else package)
-    assert {name.partition("-")[0] for name in available()} == {"questions", "bfcl"}
+    assert {name.partition("-")[0] for name in available()} == {"questions", "errands", "bfcl"}
 
 
 def test_there_are_many_of_many_kinds() -> None:
