@@ -31,10 +31,11 @@ def browsers():
         except OSError:
             pass
 group = "envserver/" + NodeConfig().name
-sums = [*Path("/sys/fs/cgroup").glob(f"memory/{group}/memory.usage_in_bytes"),
-        *Path("/sys/fs/cgroup").glob(f"{group}/memory.current")]
+# Of processes alone: what the kernel keeps of files is its own to drop.
+stats = [*Path("/sys/fs/cgroup").glob(f"memory/{group}/memory.stat"), *Path("/sys/fs/cgroup").glob(f"{group}/memory.stat")]
+fields = [line.split() for each in stats for line in each.read_text().splitlines()]
 disk = os.statvfs("/var/lib/envserver/layers")
-print(json.dumps({"browsers": sum(browsers()), "memory": sum(int(each.read_text()) for each in sums),
+print(json.dumps({"browsers": sum(browsers()), "memory": sum(int(size) for name, size in fields if name in ("total_rss", "anon")),
                   "disk": (disk.f_blocks - disk.f_bfree) * disk.f_frsize}))
 """
 
