@@ -32,10 +32,12 @@ def browsers():
             pass
 group = "envserver/" + NodeConfig().name
 # Of processes alone: what the kernel keeps of files is its own to drop.
-stats = [*Path("/sys/fs/cgroup").glob(f"memory/{group}/memory.stat"), *Path("/sys/fs/cgroup").glob(f"{group}/memory.stat")]
+stats = [*Path("/sys/fs/cgroup").glob(f"memory/{group}/memory.stat"),
+         *Path("/sys/fs/cgroup").glob(f"{group}/memory.stat")]
 fields = [line.split() for each in stats for line in each.read_text().splitlines()]
 disk = os.statvfs("/var/lib/envserver/layers")
-print(json.dumps({"browsers": sum(browsers()), "memory": sum(int(size) for name, size in fields if name in ("total_rss", "anon")),
+memory = sum(int(size) for name, size in fields if name in ("total_rss", "anon"))
+print(json.dumps({"browsers": sum(browsers()), "memory": memory,
                   "disk": (disk.f_blocks - disk.f_bfree) * disk.f_frsize}))
 """
 
