@@ -70,7 +70,7 @@ class Browsing:
         self._policy = UrlPolicy(play.web.serves, frozenset(options.hosts))
         self._traffic = Traffic(play.web, self._policy, egress.current())
         self._sandbox: Sandbox
-        self._driver: Driver
+        self._driver: Driver | None = None
         self._notes: list[JsonObject] = []
         """What detectors found, of the policy's own actions and of pages."""
         self._escaped = False
@@ -162,6 +162,7 @@ class Browsing:
         left = context if left_s is None else replace(context, timeout_s=left_s)
         asked = {"op": "act", "action": request, "timeout_s": left.timeout_s}
         known = len(self.play.notes())
+        assert self._driver is not None
         try:
             said = await self._driver.see(asked, left, self._traffic.answer)
             transition = self._read(said, context)
@@ -230,7 +231,8 @@ class Browsing:
 
     async def close(self) -> None:
         """End what is left of the browser. Raises: SandboxGoneError."""
-        await self._driver.close()
+        if self._driver is not None:
+            await self._driver.close()
         self._starts = 1
 
     def verdict(self, answer: str | None, *, infeasible: bool) -> JsonObject:

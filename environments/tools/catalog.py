@@ -63,6 +63,8 @@ def make_kits(task: Task, options: JsonObject) -> list[Kit]:
             f"{checked[0]!r} has a state that is checked, so {running[0]!r}, which runs the policy's code in the same "
             "sandbox, cannot be beside it"
         )
+    for kit in kits:
+        kit.beside_code = bool(running)
     return kits
 
 

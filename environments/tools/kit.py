@@ -32,6 +32,9 @@ class Kit:
     takes_options: ClassVar[bool] = False
     """Whether a caller's `options` may have a member of its name, an object."""
 
+    beside_code: bool = False
+    """Whether a kit of the same episode runs the policy's code, which may then have broken what this one runs."""
+
     def __init__(self) -> None:
         self._tools = {function.name: function.bind(self) for function in self.marked()}
 

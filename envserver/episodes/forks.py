@@ -61,7 +61,7 @@ class Forks:
     async def _plan_of(self, saved: Saved, request: ForkCheckpoint, owner: str, call_key: str | None) -> Plan:
         state, catalog = saved.state, self._manager.catalog
         choice = await catalog.choose(state.environment, state.task_set, state.task, state.seed)
-        rules = Plan.decode_rules(state.rules.encode(), choice.environment.needs(choice.task, {}))
+        rules = Plan.decode_rules(state.rules.encode(), choice.environment.spec, choice.task)
         if request.ttl_s is not None:
             rules["ttl_s"] = request.ttl_s
             rules["sandbox_ttl_s"] = request.ttl_s + self._services.config.sandbox_ttl_margin_s

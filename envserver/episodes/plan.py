@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from environments.environment import Environment, EnvironmentSpec, Needs
+from environments.environment import Environment, EnvironmentSpec
 from environments.tasks import Task
 from envserver.access.tenants import DEFAULT_TENANT
 from envserver.episodes.pool import Kind
@@ -120,9 +120,13 @@ class Plan:
         ).encode()
 
     @staticmethod
-    def decode_rules(written: bytes, needs: Needs) -> dict[str, Any]:
-        """Arguments of a `Plan`, from `encode`; `needs` are those of a plan whose server did not write them down."""
-        rules: dict[str, Any] = {"image": needs.image, "checkpoints": needs.checkpoints, **json.loads(written)}
+    def decode_rules(written: bytes, spec: EnvironmentSpec, task: Task) -> dict[str, Any]:
+        """Arguments of a `Plan`, from `encode`. An older server did not write down what was the same for all of a task.
+
+        Nothing is asked of the environment: what an episode's options name may not be installed any more.
+        """
+        usual = {"image": task.image or spec.image, "checkpoints": spec.checkpoints}
+        rules: dict[str, Any] = usual | json.loads(written)
         return rules | {
             "limits": Limits(**rules["limits"]),
             "checkpoints": frozenset(map(CheckpointKind, rules["checkpoints"])),

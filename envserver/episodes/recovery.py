@@ -166,7 +166,7 @@ class Recoverer:
             parent_checkpoint=row.parent_checkpoint,
             call_key=row.call_key,
             journal_id=self._journal.journal_id,
-            **Plan.decode_rules(row.plan, choice.environment.needs(choice.task, {})),
+            **Plan.decode_rules(row.plan, choice.environment.spec, choice.task),
         )
         hold = self._services.tenants.get(row.owner).occupy(plan.limits.disk_bytes)
         episode = Episode(self._services, plan, on_closed=self._manager.bury, hold=hold, created_at=row.created_at)

@@ -11,6 +11,7 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -19,10 +20,11 @@ from environments.browser.browsing import LIMITS, Browsing
 from environments.browser.options import parse_options
 from environments.browser.plays import OpenPlay, make_play
 from environments.environment import JsonObject, Needs, Transition, tools_of
+from environments.programs import JunkError
 from environments.tasks import Task
 from environments.tools.kit import Kit
 from environments.tools.tool import ArgumentsError, Tool, ToolContext, ToolResult
-from envserver.runtimes.base import Sandbox
+from envserver.runtimes.base import Sandbox, SandboxError, SandboxGoneError
 from envserver_sdk.models import CheckpointKind, Outcome, ToolInfo
 
 PREFIX = "browser_"
@@ -30,6 +32,8 @@ ENDINGS = ("answer", "infeasible")
 """Actions that are the tools environment's own."""
 INFEASIBLE = "infeasible"
 HOW_TO_END = f"To say that it is infeasible, give an answer that begins with the word {INFEASIBLE}."
+FAILURES = (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
+NOT_BEGUN = "the browser could not be begun"
 AGAIN = "the browser had ended and was begun again: this is its first page, and what you asked for was not done"
 BIG = ("text", "changes", "html", "text_content", "images", "found", "read")
 
@@ -83,18 +87,27 @@ class BrowserKit(Kit):
         except ActionError as error:
             raise ArgumentsError(str(error)) from None
         if not self._begun:
-            again, self._begun = self._lost, True
-            first, info = await self._browsing.begin(self._sandbox, context=context.step)
+            try:
+                first, info = await self._browsing.begin(self._sandbox, context=context.step)
+            except (SandboxError, JunkError) as error:
+                if not self.beside_code or isinstance(error, SandboxGoneError):
+                    raise
+                return await self._end(Transition({"error": f"{NOT_BEGUN}: {error}"}, outcome=Outcome.INFRA_ERROR))
+            again, self._begun, self._lost = self._lost, True, False
             if again:
-                self._lost = False
                 return _shown(Transition({**first, "error": AGAIN}, info=info))
         transition = await self._browsing.act(request, context.step)
-        if transition.truncated or transition.outcome in (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST):
-            # Beside it the policy's own programs run: what ended it may have been one of them.
-            await self._browsing.close()
-            self._begun, self._lost = False, True
-            if transition.outcome not in (Outcome.POLICY_TIMEOUT, Outcome.POLICY_OOM):
-                return _shown(Transition(transition.observation, outcome=Outcome.POLICY_KILLED, info=transition.info))
+        if transition.truncated or transition.outcome in FAILURES:
+            return await self._end(transition)
+        return _shown(transition)
+
+    async def _end(self, transition: Transition) -> ToolResult:
+        """The browser is gone, or of no use any more: the next call begins it again."""
+        await self._browsing.close()
+        self._begun, self._lost = False, True
+        if self.beside_code and transition.outcome in FAILURES:
+            # The policy's own programs run beside it: else whoever breaks it had a failure of ours to show for it.
+            transition = replace(transition, outcome=Outcome.POLICY_KILLED)
         return _shown(transition)
 
     def verdict(self, answer: str | None) -> JsonObject:

@@ -79,10 +79,24 @@ async def test_the_next_server_knows_what_the_episode_needs(tmp_path: Path) -> N
     await lives.kill()
 
 
+async def test_a_server_starts_though_what_an_episode_needs_is_not_installed_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives = Lives(tmp_path)
+    episode = await begin(await lives.boot(), options={"large": True})
+    await lives.kill()
+
+    def needs(task: Task, options: Mapping[str, Any]) -> Needs:
+        raise ValueError("there is no kit 'weather'")
+
+    monkeypatch.setattr(ScriptedEnvironment, "needs", needs)
+    assert (await lives.boot()).episode(episode.episode_id).plan.image == "large"
+    await lives.kill()
+
+
 def test_a_plan_that_was_written_without_its_needs_has_the_environments() -> None:
     task = Task("a", "", GraderSpec("scripted"), image="own")
-    needs = ScriptedEnvironment.needs(task, {})
     plan = Plan("ep", "scripted", ScriptedEnvironment, "s", task, "x", Limits(), frozenset(), 60.0, 60.0, 60.0)
     written = {name: value for name, value in json.loads(plan.encode()).items() if name not in ("image", "checkpoints")}
-    rules = Plan.decode_rules(json.dumps(written).encode(), needs)
+    rules = Plan.decode_rules(json.dumps(written).encode(), ScriptedEnvironment.spec, task)
     assert (rules["image"], rules["checkpoints"]) == ("own", ScriptedEnvironment.spec.checkpoints)

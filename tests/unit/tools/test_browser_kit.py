@@ -140,7 +140,8 @@ LATE = CommandResult(Ending.TIMEOUT, Output(), Output(), 30.0, signal=9)
 async def test_one_that_has_ended_is_begun_again_by_the_next_call_which_does_nothing_else(
     play: ShopPlay, end: CommandResult | SandboxError, outcome: Outcome
 ) -> None:
-    environment, box = await begun(done(), asks("http://shop.test/buy", method="POST"), done(), end, done(), done())
+    answers = [done(), asks("http://shop.test/buy", method="POST"), done(), end, done(), done()]
+    environment, box = await begun(*answers, tools=["browser", "files"])
     await call(environment, "browser_click", ref="e1")
     lost = await call(environment, "browser_click", ref="e1")
     assert (lost.outcome, lost.truncated, box.session.closed) == (outcome, False, True)
@@ -152,6 +153,39 @@ async def test_one_that_has_ended_is_begun_again_by_the_next_call_which_does_not
     assert after.observation["content"].startswith("url: ")
     assert [op for op in operations(box) if op != "answers"] == ["begin", "act", "act", "begin", "act"]
     assert play.shop.bought == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [(DEAD, Outcome.INFRA_ERROR), (SandboxError("it does not run"), Outcome.EPISODE_LOST)],
+)
+async def test_where_no_code_of_the_policys_runs_its_end_is_ours(
+    play: ShopPlay, end: CommandResult | SandboxError, outcome: Outcome
+) -> None:
+    environment, _ = await begun(done(), end)
+    assert (await call(environment, "browser_click", ref="e1")).outcome is outcome
+
+
+BROKEN = {"done": {"observation": {"url": 3}}}
+
+
+@pytest.mark.parametrize("end", [DEAD, BROKEN, SandboxError("there are no processes left")])
+async def test_one_that_cannot_be_begun_beside_code_is_the_policys_doing_and_begun_by_the_next_call(
+    play: ShopPlay, end: CommandResult | SandboxError | dict[str, Any]
+) -> None:
+    environment, box = await begun(end, done(), done(), tools=["browser", "files"])
+    failed = await call(environment, "browser_click", ref="e1")
+    assert (failed.outcome, failed.observation["error"], box.session.closed) == (Outcome.POLICY_KILLED, True, True)
+    assert "could not be begun" in failed.observation["content"]
+    assert "was begun again" in (await call(environment, "browser_click", ref="e1")).observation["content"]
+    assert (await call(environment, "browser_click", ref="e1")).outcome is Outcome.OK
+
+
+async def test_one_that_cannot_be_begun_alone_is_a_failure_of_ours(play: ShopPlay) -> None:
+    environment, _ = await begun(DEAD, done(), done())
+    with pytest.raises(SandboxError, match="did not begin"):
+        await call(environment, "browser_click", ref="e1")
+    assert (await call(environment, "browser_click", ref="e1")).outcome is Outcome.OK
 
 
 async def test_a_successor_goes_on_where_it_was(play: ShopPlay, monkeypatch: pytest.MonkeyPatch) -> None:
