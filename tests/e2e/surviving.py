@@ -18,6 +18,7 @@ from environments.browser.world.play import WorldPlay
 from environments.browser.world.tasks import World
 from envserver_sdk import Client, Episode
 from envserver_sdk.models import Outcome, StepResult
+from tests.conftest import Node
 
 OPTIONS = {"observe": ["text", "html"], "max_chars": 400_000}
 """Solutions read whole pages."""
@@ -28,9 +29,33 @@ DIED = "the browser died"
 TYPED = (Fill, Select)
 VISIT = 5
 
+KILL = """
+import os, select, sys
+from pathlib import Path
+killed = []
+for process in Path("/proc").glob("[0-9]*"):
+    try:
+        said = (process / "cmdline").read_bytes().decode("latin-1").replace("\\0", " ")
+        # The main process has no type; those of the types have, and the programs around them do not begin so.
+        kind = said.partition("--type=")[2].partition(" ")[0]
+        if said.startswith("/usr/lib/chromium/chromium ") and kind == sys.argv[1]:
+            killed.append(os.pidfd_open(int(process.name)))
+            os.kill(int(process.name), 9)
+    except OSError:
+        pass
+assert killed, "there was none"
+for each in killed:
+    select.select([each], [], [])  # until it has ended
+"""
+
 Action = dict[str, Any]
 Disturb = Callable[[int, bool], None]
 """Called before each step with its number and whether a form is half filled in: may kill whatever it likes."""
+
+
+def kill(node: Node, kind: str = "") -> None:
+    """Chromium's processes of this kind on the node; the main one has none."""
+    node.docker("exec", node.container, "python3", "-c", KILL, kind)
 
 
 def action_of(step: Step, seen: Mapping[str, Any]) -> Action:

@@ -15,20 +15,10 @@ from envserver_sdk.models import CheckpointKind, Outcome, StepResult
 from tests.conftest import Node
 from tests.e2e.conftest import ServerProcess
 from tests.e2e.miniwob_browser import each_of
+from tests.e2e.surviving import kill
 from tests.e2e.world_browser import end_at_once, solve
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
-
-KILL = """
-import os, sys
-from pathlib import Path
-for process in Path("/proc").glob("[0-9]*"):
-    try:
-        if sys.argv[1] in (process / "cmdline").read_bytes().decode("latin-1").split("\\0")[0]:
-            os.kill(int(process.name), 9)
-    except OSError:
-        pass
-"""
 
 
 @pytest.fixture
@@ -52,10 +42,6 @@ def ref(text: str, pattern: str) -> str:
 
 def step(episode: Episode, kind: str, **members: Any) -> StepResult:
     return episode.step({"type": kind, **members})
-
-
-def kill_browsers(node: Node) -> None:
-    node.docker("exec", node.container, "python3", "-c", KILL, "chromium")
 
 
 def test_a_page_of_miniwob_ends_with_its_own_reward(client: Client) -> None:
@@ -127,7 +113,7 @@ def test_a_fork_is_played_again_from_what_was_done(client: Client) -> None:
 
 def test_a_browser_that_dies_is_started_again_and_its_pages_are_loaded(node: Node, client: Client) -> None:
     with client.create("browser", task_set="miniwob", task="click-test", seed=1) as episode:
-        kill_browsers(node)
+        kill(node)
         result = step(episode, "wait", time_s=0)
         assert result.outcome is Outcome.OK
         assert "the browser died and was started again" in result.observation["notices"][0]

@@ -13,29 +13,10 @@ from envserver_sdk import AsyncEpisode, Client
 from envserver_sdk.models import Outcome, StepResult
 from tests.conftest import Node
 from tests.e2e.conftest import ServerProcess
-from tests.e2e.surviving import Survivor
+from tests.e2e.surviving import Survivor, kill
 from tests.load.own_pages import OTHER, URL, own_server, ref
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
-
-KILL = """
-import os, select, sys
-from pathlib import Path
-killed = []
-for process in Path("/proc").glob("[0-9]*"):
-    try:
-        said = (process / "cmdline").read_bytes().decode("latin-1").replace("\\0", " ")
-        # The main process has no type; those of the types have, and the programs around them do not begin so.
-        kind = said.partition("--type=")[2].partition(" ")[0]
-        if said.startswith("/usr/lib/chromium/chromium ") and kind == sys.argv[1]:
-            killed.append(os.pidfd_open(int(process.name)))
-            os.kill(int(process.name), 9)
-    except OSError:
-        pass
-assert killed, "there was none"
-for each in killed:
-    select.select([each], [], [])  # until it has ended
-"""
 
 KEEPER = """<title>Keeper</title><h1>Keeper</h1>
 <p>session <b id=session></b></p><p>local <b id=local></b></p><p>cookie <b id=cookie></b></p>
@@ -74,11 +55,6 @@ KEEPER = """<title>Keeper</title><h1>Keeper</h1>
 LARGE = """<title>Large</title><h1>Large</h1><script>
   sessionStorage.setItem("large", "x".repeat(300000));
 </script>"""
-
-
-def kill(node: Node, kind: str = "") -> None:
-    """Chromium's processes of this kind on the node; the main one has none."""
-    node.docker("exec", node.container, "python3", "-c", KILL, kind)
 
 
 @pytest_asyncio.fixture
