@@ -91,7 +91,10 @@ class UserNamespaces:
         self._known: dict[str, int] = {}
         if os.fork() == 0:
             ours.close()
-            _serve(theirs)
+            try:
+                _serve(theirs)
+            finally:  # the launcher is gone, however that showed; nothing of its own code may go on here
+                os._exit(0)
         theirs.close()
 
     def image(self, index: int) -> int:
@@ -125,20 +128,22 @@ def _serve(channel: socket.socket) -> None:
             continue
         socket.send_fds(channel, [b"ok"], [fd])
         os.close(fd)
-    os._exit(0)
 
 
 def _make_namespace(id_map: str) -> int:
     ready_read, ready_write = os.pipe()
+    alive_read, alive_write = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            os.close(alive_write)
             syscalls.unshare(syscalls.CLONE_NEWUSER)
             os.write(ready_write, b"1")
-            signal.pause()
+            os.read(alive_read, 1)  # which ends with this helper, should that be killed before it kills its child
         finally:
             os._exit(1)
     os.close(ready_write)
+    os.close(alive_read)
     try:
         if not os.read(ready_read, 1):
             raise OSError("the kernel refuses user namespaces")
@@ -147,5 +152,6 @@ def _make_namespace(id_map: str) -> int:
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(ready_read)
+        os.close(alive_write)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
