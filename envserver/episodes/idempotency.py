@@ -5,6 +5,8 @@ body attach to it or get the stored answer. A call that failed is forgotten, sin
 key is the reason for having one. Bounded by number, bytes and age: the oldest finished entries go first.
 
 With a journal an answer is written down before anyone gets it, so that a repetition gets it from the next server too.
+Where that fails, on a full disk, the call has happened all the same: a repetition tries again to write its answer down,
+and does not make the call again.
 A call that makes a checkpoint or a world is also written down before it begins: what it made bears its key, by which
 the next server finds it and answers the repetition with it.
 """
@@ -15,7 +17,7 @@ import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from envserver import clock, failpoints
@@ -56,9 +58,11 @@ class Name(NamedTuple):
 @dataclass
 class _Entry:
     fingerprint: bytes
-    answer: asyncio.Future[Reply]
     born: float
+    answer: asyncio.Future[Reply] = field(init=False)
     size_bytes: int = 0
+    unwritten: Reply | None = None
+    """What the call answered, as long as the journal does not have it."""
 
 
 Call = Callable[[str | None], Coroutine[Any, Any, Reply]]
@@ -86,34 +90,43 @@ class IdempotencyStore:
         entry = self._entries.get(name)
         if entry is None:
             self._make_room()
-            entry = self._add(name, fingerprint, asyncio.ensure_future(self._once(name, fingerprint, call, makes)))
+            entry = self._entries[name] = _Entry(fingerprint, asyncio.get_running_loop().time())
+            self._begin(name, entry, self._once(name, entry, call, makes))
         elif entry.fingerprint != fingerprint:
             raise IdempotencyMismatch("this idempotency key came with another request before")
+        elif entry.unwritten is not None and entry.answer.done():
+            self._begin(name, entry, self._write_down(name, entry, entry.unwritten))
         return await _attach(entry.answer)
 
     def know(self, name: Name, fingerprint: bytes, answer: Awaitable[Reply]) -> None:
         """A call that an earlier server began: its answer, or what will give it."""
-        self._add(name, fingerprint, asyncio.ensure_future(answer))
+        entry = self._entries[name] = _Entry(fingerprint, asyncio.get_running_loop().time())
+        self._begin(name, entry, answer)
 
-    async def _once(self, name: Name, fingerprint: bytes, call: Call, makes: bool) -> Reply:
+    def _begin(self, name: Name, entry: _Entry, answer: Awaitable[Reply]) -> None:
+        entry.answer = asyncio.ensure_future(answer)
+        entry.answer.add_done_callback(lambda answer: self._settle(name, entry, answer))
+
+    async def _once(self, name: Name, entry: _Entry, call: Call, makes: bool) -> Reply:
         if not self._journal.journal_id:
             return await call(None)
         if makes:
-            await written(self._journal.save_call(_row(name, fingerprint, None)))
+            await written(self._journal.save_call(_row(name, entry.fingerprint, None)))
         failpoints.hit("server.call.begun")
-        reply = await call(name.text)
-        await written(self._journal.save_call(_row(name, fingerprint, reply)))
-        failpoints.hit("server.call.written")
-        return reply
+        entry.unwritten = await call(name.text)
+        return await self._write_down(name, entry, entry.unwritten)
 
-    def _add(self, name: Name, fingerprint: bytes, answer: asyncio.Future[Reply]) -> _Entry:
-        entry = self._entries[name] = _Entry(fingerprint, answer, asyncio.get_running_loop().time())
-        answer.add_done_callback(lambda answer: self._settle(name, entry, answer))
-        return entry
+    async def _write_down(self, name: Name, entry: _Entry, reply: Reply) -> Reply:
+        """Raises: InfraError; the next repetition comes here again."""
+        await written(self._journal.save_call(_row(name, entry.fingerprint, reply)))
+        failpoints.hit("server.call.written")
+        entry.unwritten = None
+        return reply
 
     def _settle(self, name: Name, entry: _Entry, answer: asyncio.Future[Reply]) -> None:
         if answer.cancelled() or answer.exception() is not None:
-            self._entries.pop(name, None)
+            if entry.unwritten is None:
+                self._entries.pop(name, None)
             return
         entry.size_bytes = len(answer.result().body)
         self._bytes += entry.size_bytes
@@ -127,19 +140,23 @@ class IdempotencyStore:
     def _trim(self) -> None:
         horizon = asyncio.get_running_loop().time() - self._max_age_s
         while self._entries:
-            oldest = next(iter(self._entries.values()))
+            name, oldest = next(iter(self._entries.items()))
             if oldest.answer.done() and oldest.born < horizon:
-                self._forget_oldest()
+                self._forget(name, oldest)
             elif self._bytes <= self._max_bytes or not self._forget_oldest():
                 return
 
     def _forget_oldest(self) -> bool:
+        """Whether there is one that may be forgotten before its time."""
         for name, entry in self._entries.items():
-            if entry.answer.done():
-                del self._entries[name]
-                self._bytes -= entry.size_bytes
+            if entry.answer.done() and entry.unwritten is None:
+                self._forget(name, entry)
                 return True
         return False
+
+    def _forget(self, name: Name, entry: _Entry) -> None:
+        del self._entries[name]
+        self._bytes -= entry.size_bytes
 
 
 def _row(name: Name, fingerprint: bytes, reply: Reply | None) -> CallRow:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from envserver.episodes.idempotency import IdempotencyStore, Name, Reply
+from envserver.episodes.journal.errors import JournalUnavailableError
 from envserver.episodes.journal.journal import Journal
+from envserver.episodes.journal.rows import CallRow
 from envserver_sdk.errors import IdempotencyMismatch, InfraError, InvalidRequest, Overloaded
 from tests.unit.episodes.helpers import until
 
@@ -118,6 +122,39 @@ async def test_too_many_running_calls_are_refused(store: IdempotencyStore) -> No
         await run(store, "4", work)
     work.go.set()
     await asyncio.gather(*calls)
+
+
+async def test_a_call_whose_answer_cannot_be_written_down_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, real = True, Journal.save_call
+
+    async def save_call(self: Journal, row: CallRow, **options: Any) -> None:
+        if full and row.body is not None:
+            raise JournalUnavailableError("database or disk is full")
+        await real(self, row, **options)
+
+    monkeypatch.setattr(Journal, "save_call", save_call)
+    journal = await asyncio.to_thread(Journal.open, tmp_path)
+    try:
+        store, work = IdempotencyStore(journal, 2, 1000, 60.0), Work()
+        work.go.set()
+        for _ in range(2):
+            with pytest.raises(InfraError):
+                await run(store, "k", work)
+        with pytest.raises(IdempotencyMismatch):
+            await run(store, "k", work, b"y")
+        with pytest.raises(InfraError):
+            await run(store, "l", work)
+        with pytest.raises(Overloaded):
+            await run(store, "m", work)
+        full = False
+        assert [await run(store, key, work) for key in ("k", "l", "k")] == [b"answer 1", b"answer 2", b"answer 1"]
+        assert work.runs == 2
+        kept = {Name.parse(call.call_key).key: call.body for call in await journal.calls(0.0)}
+        assert kept == {"k": b"answer 1", "l": b"answer 2"}
+    finally:
+        await journal.close()
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\nb"])

@@ -34,7 +34,12 @@ def test_all_processes_end_with_the_helper_and_run_nothing_of_the_launcher(progr
     held, inherited = os.pipe()
     try:
         ended = subprocess.run(
-            [sys.executable, "-c", program], pass_fds=[inherited], capture_output=True, text=True, timeout=20, check=False
+            [sys.executable, "-c", program],
+            pass_fds=[inherited],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
         os.close(inherited)
         inherited = -1
