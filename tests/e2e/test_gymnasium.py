@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -34,6 +35,28 @@ def test_gymnasium_s_own_checks_pass_without_a_warning(server: ServerProcess) ->
         env.close()
     with Client(server.url) as client:
         assert [episode for episode in client.list(limit=1000).episodes if episode.metadata == mark] == []
+
+
+def test_a_browser_is_an_environment_of_gymnasium_too(server: ServerProcess) -> None:
+    env = gymnasium.make("envserver/Browser-v0", url=server.url, task_set="miniwob", task="click-test")
+    try:
+        observation, _ = env.reset(seed=1)
+        assert observation in env.observation_space
+        env.action_space.seed(5)
+        over = False
+        for _ in range(20):
+            if over:
+                env.reset(seed=1)
+            observation, reward, over, cut, info = env.step(env.action_space.sample())
+            assert observation in env.observation_space
+            assert info["outcome"] in ("ok", "format_error", "escape_attempt"), info
+            assert (reward, cut) == (0.0, False) or over
+        observation, _ = env.reset(seed=1)
+        (ref,) = re.findall(r'button "Click Me!".*\[ref=(\w+)\]', observation["text"])
+        observation, reward, terminated, _, _ = env.step({"type": "click", "ref": ref})
+        assert (reward, terminated) == (1.0, True)
+    finally:
+        env.close()
 
 
 def test_many_episodes_share_a_connection_and_the_quick_are_not_held_up(server: ServerProcess) -> None:

@@ -91,7 +91,7 @@ class Ref(Member):
     """An element of the page, as its text names it."""
 
     def _schema(self) -> JsonObject:
-        return {"type": "string", "pattern": f"^{REF.pattern}$"}
+        return {"type": "string", "pattern": f"^{REF.pattern}$", "examples": ["e12"]}
 
     def read(self, name: str, value: Any, viewport: Viewport) -> str:
         if isinstance(value, str) and REF.fullmatch(value):

@@ -1,17 +1,20 @@
 """A JSON Schema as something that checks values and makes them: what `JsonSpace` stands on.
 
-Understood are the keywords that servers publish: `type`, `const`, `enum`, `oneOf`, `anyOf`, `properties`, `required`,
-`additionalProperties`, `items`, the bounds of numbers, strings and arrays, and `$ref` into `$defs`. Annotations are
-passed over. Any other keyword is an error where the schema is compiled: passed over, it would let wrong values in.
+Understood are the keywords that servers publish: `type`, `const`, `enum`, `oneOf`, `anyOf`, `allOf`, `not`,
+`properties`, `required`, `additionalProperties`, `items`, the bounds of numbers, strings and arrays, `uniqueItems`,
+`pattern`, and `$ref` into `$defs`. Annotations are passed over. Any other keyword is an error where the schema is
+compiled: passed over, it would let wrong values in.
 
 A schema compiles to `Node`s. A value is made by the keyword that says most about it (`const` before `enum`,
-alternatives before `type`) and then checked against the whole schema, so that a made value is always a valid one.
+alternatives before `type`, unless they are alternatives of the object's own members; of a `pattern`, one of the
+`examples`) and then checked against the whole schema, so that a made value is always a valid one.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,8 +31,8 @@ ANNOTATIONS = frozenset(
     "contentEncoding contentMediaType discriminator".split()
 )
 ASSERTIONS = frozenset(
-    "type const enum oneOf anyOf $ref properties required additionalProperties items minItems maxItems minLength "
-    "maxLength minimum maximum exclusiveMinimum exclusiveMaximum".split()
+    "type const enum oneOf anyOf allOf not $ref properties required additionalProperties items minItems maxItems "
+    "uniqueItems minLength maxLength pattern minimum maximum exclusiveMinimum exclusiveMaximum".split()
 )
 TYPES: Mapping[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
@@ -66,6 +69,12 @@ class Node:
     items: Node | None = None
     one_of: list[Node] = field(default_factory=list)
     any_of: list[Node] = field(default_factory=list)
+    all_of: list[Node] = field(default_factory=list)
+    excluded: Node | None = None
+    """Of `not`."""
+    pattern: re.Pattern[str] | None = None
+    examples: list[str] = field(default_factory=list)
+    """Strings that fit the pattern, to make values of."""
     ref: Node | None = None
 
     def contains(self, value: Any) -> bool:
@@ -82,15 +91,23 @@ class Node:
             return False
         if self.any_of and not any(node.contains(value) for node in self.any_of):
             return False
+        if not all(node.contains(value) for node in self.all_of):
+            return False
+        if self.excluded is not None and self.excluded.contains(value):
+            return False
         return self._fits(value)
 
     def _fits(self, value: Any) -> bool:
         keywords = self.keywords
         if isinstance(value, str):
-            return bool(keywords.get("minLength", 0) <= len(value) <= keywords.get("maxLength", math.inf))
+            fits = self.pattern is None or self.pattern.search(value) is not None
+            return fits and bool(keywords.get("minLength", 0) <= len(value) <= keywords.get("maxLength", math.inf))
         if isinstance(value, list):
-            few_enough = keywords.get("minItems", 0) <= len(value) <= keywords.get("maxItems", math.inf)
-            return few_enough and all(_node_or_any(self.items).contains(item) for item in value)
+            if not keywords.get("minItems", 0) <= len(value) <= keywords.get("maxItems", math.inf):
+                return False
+            if keywords.get("uniqueItems", False) and _repeats(value):
+                return False
+            return all(_node_or_any(self.items).contains(item) for item in value)
         if isinstance(value, dict):
             return self._fits_object(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -127,7 +144,7 @@ class Node:
             return copy_json(keywords["enum"][int(rng.integers(len(keywords["enum"])))])
         if self.ref is not None:
             return self.ref.sample(rng, depth + 1)
-        if alternatives := self.one_of or self.any_of:
+        if (alternatives := self.one_of or self.any_of) and not self.properties:
             return alternatives[int(rng.integers(len(alternatives)))].sample(rng, depth + 1)
         usual = [name for name in self.types if depth < MAX_DEPTH or name not in ("array", "object")] or self.types
         return getattr(self, f"_make_{usual[int(rng.integers(len(usual)))]}")(rng, depth)
@@ -155,6 +172,8 @@ class Node:
         return low, min(high, low + 2 * SPAN) if high is not None else low + 2 * SPAN
 
     def _make_string(self, rng: Rng, depth: int) -> str:
+        if self.examples:
+            return self.examples[int(rng.integers(len(self.examples)))]
         least = self.keywords.get("minLength", 0)
         return sample_text(rng, least, min(self.keywords.get("maxLength", math.inf), least + MAX_CHARACTERS))
 
@@ -164,15 +183,33 @@ class Node:
         return [_node_or_any(self.items).sample(rng, depth + 1) for _ in range(int(rng.integers(least, int(most) + 1)))]
 
     def _make_object(self, rng: Rng, depth: int) -> dict[str, Any]:
-        required = self.keywords.get("required", ())
+        wanted, unwanted = self._members(rng)
         value = {}
         for key, node in self.properties.items():
-            if key in required or (depth < MAX_DEPTH and rng.integers(2)):
+            if key in wanted or (key not in unwanted and depth < MAX_DEPTH and rng.integers(2)):
                 value[key] = node.sample(rng, depth + 1)
-        for key in required:
+        for key in wanted:
             if key not in value:
                 value[key] = _node_or_any(self.additional).sample(rng, depth + 1)
         return value
+
+    def _members(self, rng: Rng) -> tuple[list[str], set[str]]:
+        """What an object must have and must not have in one of the ways that there are to fit; made by chance alone,
+        few objects would fit a schema with several alternatives."""
+        wanted, unwanted = list(self.keywords.get("required", ())), set[str]()
+        chosen = [ways[int(rng.integers(len(ways)))] for ways in (self.one_of, self.any_of) if ways]
+        for node in [*self.all_of, *chosen]:
+            more, less = node._members(rng)
+            wanted += more
+            unwanted |= less
+        if self.excluded is not None:
+            for node in self.excluded.any_of or [self.excluded]:
+                unwanted.update(node.keywords.get("required", ()))
+        return list(dict.fromkeys(wanted)), unwanted
+
+
+def _repeats(values: list[Any]) -> bool:
+    return any(same(one, other) for place, one in enumerate(values) for other in values[:place])
 
 
 def _node_or_any(node: Node | None) -> Node:
@@ -216,13 +253,17 @@ class _Compiler:
         self._check_lists(schema, place)
         properties = schema.get("properties", {})
         node.properties = {key: self.compile(inner, f"{place}/properties/{key}") for key, inner in properties.items()}
-        for keyword, into in (("oneOf", node.one_of), ("anyOf", node.any_of)):
+        for keyword, into in (("oneOf", node.one_of), ("anyOf", node.any_of), ("allOf", node.all_of)):
             branches = enumerate(schema.get(keyword, ()))
             into += [self.compile(branch, f"{place}/{keyword}/{number}") for number, branch in branches]
         if schema.get("additionalProperties", False) is not False:
             node.additional = self.compile(schema["additionalProperties"], f"{place}/additionalProperties")
         if "items" in schema:
             node.items = self.compile(schema["items"], f"{place}/items")
+        if "not" in schema:
+            node.excluded = self.compile(schema["not"], f"{place}/not")
+        if "pattern" in schema:
+            node.pattern, node.examples = self._pattern(schema, place)
         if "$ref" in schema:
             node.ref = self._resolve(schema["$ref"], place)
 
@@ -234,8 +275,18 @@ class _Compiler:
             raise UnsupportedSchemaError(f"{place}/type is {named!r}, must be of {', '.join(TYPES)}")
         return names
 
+    def _pattern(self, schema: Schema, place: str) -> tuple[re.Pattern[str], list[str]]:
+        try:
+            pattern = re.compile(schema["pattern"])
+        except (re.error, TypeError) as error:
+            raise UnsupportedSchemaError(f"{place}/pattern: {error}") from error
+        examples = [each for each in schema.get("examples", ()) if isinstance(each, str) and pattern.search(each)]
+        if not examples:
+            raise UnsupportedSchemaError(f"{place}/pattern has no examples that fit it, to make values of")
+        return pattern, examples
+
     def _check_lists(self, schema: Schema, place: str) -> None:
-        for keyword in ("enum", "oneOf", "anyOf"):
+        for keyword in ("enum", "oneOf", "anyOf", "allOf"):
             if keyword in schema and not (isinstance(schema[keyword], list) and schema[keyword]):
                 raise UnsupportedSchemaError(
                     f"{place}/{keyword} is {schema[keyword]!r}, must be a list of at least one"

@@ -156,8 +156,11 @@ def test_one_of_means_exactly_one() -> None:
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ({"type": "string", "pattern": "a+"}, "pattern"),
-        ({"properties": {"a": {"not": {}}}}, "#/properties/a: the keyword 'not'"),
+        ({"type": "string", "pattern": "a+"}, "#/pattern has no examples"),
+        ({"type": "string", "pattern": "a(", "examples": ["a"]}, "#/pattern"),
+        ({"not": {}}, "no value"),
+        ({"allOf": []}, "allOf"),
+        ({"properties": {"a": {"if": {}}}}, "#/properties/a: the keyword 'if'"),
         ({"oneOf": [{"type": "text"}]}, "#/oneOf/0/type"),
         ({"$ref": "http://elsewhere"}, r"\$ref"),
         ({"$ref": "#/$defs/none"}, r"\$ref"),
