@@ -31,8 +31,6 @@ OUTPUT = OutputLimits(keep_bytes=4096, stop_bytes=16 << 20)
 MAX_LEGS = 2000
 """Of one step: a page that asks for more is not waited for."""
 MAX_ASKED = 500
-SPARE_S = 1.0
-"""The program has so much less than the step, to end by itself."""
 
 SOURCES = (
     "environments.guest.channel",

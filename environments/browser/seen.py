@@ -44,6 +44,7 @@ OBSERVATION_SCHEMA: JsonObject = {
         "cut": {**_TEXT, "description": "What was left out, and how to see it"},
         "images": _IMAGES,
         "dialog": {"type": "object", "description": "A page's question: type, message, default"},
+        "file_chooser": {"type": "object", "description": "The page asks for a file; multiple: or for several"},
         "dialogs": {"type": "array", "description": "Questions that were answered since"},
         "downloads": {"type": "array", "description": "Each with name, url, and path and bytes, or error"},
         "console_errors": {"type": "array", "items": _TEXT},
@@ -86,7 +87,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
         ("tabs", "dialogs", "downloads", "console_errors", "notices"), lambda v: isinstance(v, list) and _is_small(v)
     ),
     **dict.fromkeys(
-        ("focus", "scroll", "cursor", "dialog"), lambda v: (v is None or isinstance(v, dict)) and _is_small(v)
+        ("focus", "scroll", "cursor", "dialog", "file_chooser"), lambda v: (v is None or isinstance(v, dict)) and _is_small(v)
     ),
     "loading": lambda value: isinstance(value, bool),
     "images": _are_images,

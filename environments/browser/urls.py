@@ -20,14 +20,13 @@ WEB = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 """Schemes with a host, and their ports."""
 PORTS = frozenset(WEB.values())
 
-Use = Literal["navigation", "frame", "resource"]
-"""What an address is for: what a tab shows, what a frame in it shows, or anything else that a page loads."""
+Use = Literal["navigation", "resource"]
+"""What an address is for: what a tab shows, or what a page has in it, frames among that."""
 
 Detector = Literal["scheme_refused", "host_refused", "address_refused", "malformed_url"]
 
 _HARMLESS: dict[Use, tuple[str, ...]] = {
     "navigation": ("about:blank",),
-    "frame": ("about:blank", "about:srcdoc", "blob:"),
     "resource": ("about:blank", "about:srcdoc", "blob:", "data:"),
 }
 """What leads nowhere: it was made by the page that uses it. To move a whole tab to it would hide who speaks."""

@@ -163,6 +163,7 @@ class Host:
         refused = await self._leave_forbidden()
         if refused:
             seen = await self._place()
+        await self.tabs.save()
         pictures = [*shown.pop("images", ()), *seen.pop("images", ())]
         answer: dict[str, Any] = {**seen, **shown, **self.tabs.take_events()}
         if pictures:
@@ -171,6 +172,8 @@ class Host:
             answer["cursor"] = dict(zip("xy", self._acts.cursor, strict=True))
         if error is not None:
             answer["error"] = error
+        if self.tabs.all and self.tabs.current.chooser is not None:
+            answer["file_chooser"] = {"multiple": self.tabs.current.chooser.is_multiple()}
         if self.tabs.dialog is not None:
             dialog = self.tabs.dialog
             answer["dialog"] = {"type": dialog.type, "message": dialog.message[:1000], "default": dialog.default_value}

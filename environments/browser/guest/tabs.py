@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Dialog, Download, Error, FileChooser, Page
+from playwright.async_api import BrowserContext, ConsoleMessage, Dialog, Download, Error, FileChooser, Frame, Page
 
 MAX_TABS = 10
 MAX_EVENTS = 20
 MAX_CHARS = 500
 MAX_DOWNLOAD_BYTES = 64 << 20
+SAVE_S = 1.0
+"""How long an observation waits for downloads that have just begun."""
 DOWNLOADS = Path("/workspace/downloads")
 
 
@@ -67,6 +70,10 @@ class Tabs:
         self.dialog_opened = asyncio.Event()
         self.events = Events()
         self._works: set[asyncio.Task[None]] = set()
+        self._begun: list[asyncio.Task[None]] = []
+        """Downloads since an observation last waited for them."""
+        self._names: set[str] = set()
+        """Of the files that were downloaded."""
         self._context: BrowserContext
         self._opening = asyncio.Lock()
         """Held until a page that was asked for is known as such."""
@@ -157,9 +164,15 @@ class Tabs:
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.events.add("console_errors", str(error)[:MAX_CHARS]))
         page.on("filechooser", lambda chooser: setattr(tab, "chooser", chooser))
+        page.on("framenavigated", lambda frame: self._moved(tab, frame))
         page.on("crash", lambda _: setattr(tab, "crashed", True))
         page.on("close", lambda _: self._closed(tab))
         return tab
+
+    @staticmethod
+    def _moved(tab: Tab, frame: Frame) -> None:
+        if frame == tab.page.main_frame:
+            tab.chooser = None  # it went with its page
 
     def _closed(self, tab: Tab) -> None:
         if self.dialog is not None and self.dialog.page == tab.page:
@@ -191,11 +204,17 @@ class Tabs:
         self.events.add("dialogs", said)
 
     def _downloading(self, download: Download) -> None:
-        self._spawn(self._save(download))
+        self._begun.append(self._spawn(self._save(download)))
+
+    async def save(self) -> None:
+        """Wait for what has just begun to be downloaded; what takes longer is told of later."""
+        begun, self._begun = self._begun, []
+        if begun:
+            await asyncio.wait(begun, timeout=SAVE_S)
 
     async def _save(self, download: Download) -> None:
-        name = Path(download.suggested_filename).name[:100] or "download"
-        told: dict[str, Any] = {"name": name, "url": download.url[:MAX_CHARS]}
+        suggested = Path(download.suggested_filename).name[:100] or "download"
+        told: dict[str, Any] = {"name": suggested, "url": download.url[:MAX_CHARS]}
         try:
             failure = await download.failure()
             size = 0 if failure else (await download.path()).stat().st_size
@@ -203,16 +222,28 @@ class Tabs:
                 await download.delete()
                 told["error"] = failure or f"{size} bytes are more than {MAX_DOWNLOAD_BYTES}"
             else:
-                await download.save_as(DOWNLOADS / name)
-                told |= {"path": str(DOWNLOADS / name), "bytes": size}
+                path = DOWNLOADS / self._name(suggested)
+                await download.save_as(path)
+                told |= {"path": str(path), "bytes": size}
         except (Error, OSError) as error:
             told["error"] = str(error)[:MAX_CHARS]
         self.events.add("downloads", told)
 
-    def _spawn(self, work: Any) -> None:
+    def _name(self, suggested: str) -> str:
+        """One that no other download has, as browsers make it."""
+        name, path = suggested, Path(suggested)
+        for number in itertools.count(1):
+            if name not in self._names:
+                break
+            name = f"{path.stem} ({number}){path.suffix}"
+        self._names.add(name)
+        return name
+
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.ensure_future(_quietly(work))
         self._works.add(task)
         task.add_done_callback(self._works.discard)
+        return task
 
 
 async def _quietly(work: Any) -> None:

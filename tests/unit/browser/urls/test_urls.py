@@ -80,20 +80,20 @@ def test_a_refusal_says_what_was_wrong() -> None:
 @pytest.mark.parametrize(
     ("url", "uses"),
     [
-        ("about:blank", {"navigation", "frame", "resource"}),
-        ("about:srcdoc", {"frame", "resource"}),
-        ("blob:https://shop.example/1", {"frame", "resource"}),
+        ("about:blank", {"navigation", "resource"}),
+        ("about:srcdoc", {"resource"}),
+        ("blob:https://shop.example/1", {"resource"}),
         ("data:text/html,x", {"resource"}),
         ("DATA:text/html,x", {"resource"}),
         ("javascript:1", set()),
         ("file:///etc/passwd", set()),
-        ("https://shop.example/", {"navigation", "frame", "resource"}),
+        ("https://shop.example/", {"navigation", "resource"}),
         ("https://evil.example/", set()),
         ("http://127.0.0.1/", set()),
     ],
 )
 def test_what_a_page_made_itself_may_be_in_it_and_not_instead_of_it(url: str, uses: set[Use]) -> None:
-    all_uses: tuple[Use, ...] = ("navigation", "frame", "resource")
+    all_uses: tuple[Use, ...] = ("navigation", "resource")
     assert {use for use in all_uses if POLICY.check(url, use) is None} == uses
 
 
