@@ -172,6 +172,10 @@ class Environment(ABC):
         """
         return tools_of(self.spec.action_schema)
 
+    def first_sight(self, observation: JsonObject) -> JsonObject:
+        """What of the first observation is shown to a model below its `prompt`: what that does not say already."""
+        return {}
+
     def call(self, name: str, arguments: JsonObject) -> JsonObject:
         """The action that a call of a tool stands for."""
         return {"type": name, **arguments}

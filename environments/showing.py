@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from environments.protocols.messages import Picture
+
 _PLAIN = ("content", "text", "stdout", "user", "prompt")
 """Shown as they are."""
 _NAMED = ("result", "stderr", "error", "traceback", "exit_code", "signal", "note", "refused")
@@ -16,8 +18,14 @@ _SILENT = frozenset(
 """Of no use to a model, or shown in another way."""
 
 
+_PAGES = ("text", "changes", "html", "text_content", "found", "read")
+"""Of a browser: what it has to show, each as long as a page."""
+
+
 def as_text(observation: Mapping[str, Any]) -> str:
     """Of any environment; pictures are left out: see `pictures_of`."""
+    if "url" in observation:
+        return _browser_as_text(observation)
     parts = [str(observation[name]).rstrip("\n") for name in _PLAIN if observation.get(name)]
     parts += [_named(name, observation[name]) for name in _NAMED if _says_something(observation.get(name))]
     rest = {
@@ -34,6 +42,19 @@ def as_text(observation: Mapping[str, Any]) -> str:
     return "\n".join(parts) or "(no output)"
 
 
+def _browser_as_text(seen: Mapping[str, Any]) -> str:
+    """What is not the page comes first: of a long text only the first part may be shown."""
+    about = {name: value for name, value in seen.items() if name not in _PAGES and name != "images"}
+    lines = [
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in about.items()
+        if value not in (None, [])
+    ]
+    pages = [name for name in _PAGES if name in seen]
+    shown = [str(seen[name]) if len(pages) == 1 else f"{name}:\n{seen[name]}" for name in pages]
+    return "\n\n".join(("\n".join(lines), *shown))
+
+
 def _named(name: str, value: Any) -> str:
     text = str(value).rstrip("\n")
     return f"{name}:\n{text}" if "\n" in text else f"{name}: {text}"
@@ -43,6 +64,5 @@ def _says_something(value: Any) -> bool:
     return not isinstance(value, bool) and value not in (None, "", 0)
 
 
-def pictures_of(observation: Mapping[str, Any]) -> tuple[str, ...]:
-    """PNG in base64."""
-    return tuple(picture["data"] for picture in observation.get("images", ()))
+def pictures_of(observation: Mapping[str, Any]) -> tuple[Picture, ...]:
+    return tuple(Picture(picture["format"], picture["data"]) for picture in observation.get("images", ()))

@@ -84,14 +84,17 @@ class SpokenEnvironment(Environment):
         self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
     ) -> tuple[JsonObject, JsonObject]:
         observation, info = await self._inner.reset(sandbox, task, seed, options)
-        messages = self._first_messages(str(observation.get("prompt", "")))
+        messages = self._first_messages(observation)
         schemas = self._protocol.tool_schemas(self._tools())
-        return {**observation, "messages": messages, "tool_schemas": schemas}, info
+        return {**_without_pictures(observation), "messages": messages, "tool_schemas": schemas}, info
 
-    def _first_messages(self, prompt: str) -> list[JsonObject]:
+    def _first_messages(self, observation: JsonObject) -> list[JsonObject]:
         instructions = self._protocol.instructions(self._tools())
         system = [{"role": "system", "content": instructions}] if instructions else []
-        return [*system, {"role": "user", "content": prompt}]
+        said, seen = str(observation.get("prompt", "")), self._inner.first_sight(observation)
+        if seen:
+            said = f"{said}\n\n{as_text(seen)}"
+        return [*system, self._protocol.render_user(said, pictures_of(seen))]
 
     def _tools(self) -> dict[str, ToolSchema]:
         found = (ToolSchema(each["name"], each["description"], each["parameters"]) for each in self._inner.tools())

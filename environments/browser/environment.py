@@ -102,6 +102,10 @@ class BrowserEnvironment(Environment):
     def tools(self) -> Sequence[JsonObject]:
         return self._browsing.tools()
 
+    def first_sight(self, observation: JsonObject) -> JsonObject:
+        told = ("prompt", "goal", *self._browsing.declaration)
+        return {name: value for name, value in observation.items() if name not in told}
+
     def answer(self, text: str) -> JsonObject:
         return {"type": "answer", "text": text}
 

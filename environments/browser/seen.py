@@ -87,7 +87,8 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
         ("tabs", "dialogs", "downloads", "console_errors", "notices"), lambda v: isinstance(v, list) and _is_small(v)
     ),
     **dict.fromkeys(
-        ("focus", "scroll", "cursor", "dialog", "file_chooser"), lambda v: (v is None or isinstance(v, dict)) and _is_small(v)
+        ("focus", "scroll", "cursor", "dialog", "file_chooser"),
+        lambda v: (v is None or isinstance(v, dict)) and _is_small(v),
     ),
     "loading": lambda value: isinstance(value, bool),
     "images": _are_images,

@@ -5,6 +5,7 @@
 may hold.
 """
 
+from environments.protocols.messages import Picture
 from environments.protocols.protocol import PROBLEMS, Call, FormatProblem, Protocol, Result, ToolSchema, Turn
 from environments.protocols.registry import PROTOCOLS, protocol
 
@@ -15,6 +16,7 @@ __all__ = [
     "Turn",
     "Call",
     "Result",
+    "Picture",
     "FormatProblem",
     "PROBLEMS",
     "PROTOCOLS",

@@ -17,7 +17,7 @@ from typing import Any
 from environments.protocols.draft import Draft, refused_turn
 from environments.protocols.hints import quoted
 from environments.protocols.jsontext import JsonError, check_value
-from environments.protocols.messages import MessageError, block_text, check_text, read_blocks, read_members
+from environments.protocols.messages import MessageError, Picture, block_text, check_text, read_blocks, read_members
 from environments.protocols.openai import read_id
 from environments.protocols.protocol import (
     FormatProblem,
@@ -77,11 +77,17 @@ class Anthropic(Protocol):
             blocks.append({"type": "tool_use", "id": call_id, "name": call.name, "input": call.arguments})
         return {"role": "assistant", "content": blocks}
 
+    def render_user(self, text: str, pictures: Sequence[Picture] = ()) -> JsonObject:
+        return {"role": "user", "content": _content(text, pictures)}
+
     def render_results(
         self, turn: Turn, results: Sequence[Result], problems: Sequence[FormatProblem] | None = None
     ) -> list[JsonObject]:
         told = shown_problems(turn, problems)
-        blocks = [_result_block(result.call.call_id, _content(result), result.error) for result in results]
+        blocks = [
+            _result_block(result.call.call_id, _content(result.content, result.pictures), result.error)
+            for result in results
+        ]
         blocks += [_result_block(each.call_id, f"Error: {each.message}", True) for each in told if each.call_id]
         blocks += [{"type": "text", "text": f"Error: {each.message}"} for each in told if not each.call_id]
         return [{"role": "user", "content": blocks}] if blocks else []
@@ -119,12 +125,12 @@ def _read_use(use: Mapping[str, Any], draft: Draft, seen: set[str], max_chars: i
     draft.add_call(name, arguments, call_id)
 
 
-def _content(result: Result) -> str | list[JsonObject]:
-    if not result.pictures:
-        return result.content
-    sources = [{"type": "base64", "media_type": "image/png", "data": picture} for picture in result.pictures]
-    text = [{"type": "text", "text": result.content}] if result.content else []
-    return [*text, *({"type": "image", "source": source} for source in sources)]
+def _content(text: str, pictures: Sequence[Picture]) -> str | list[JsonObject]:
+    if not pictures:
+        return text
+    sources = [{"type": "base64", "media_type": each.media_type, "data": each.data} for each in pictures]
+    said = [{"type": "text", "text": text}] if text else []
+    return [*said, *({"type": "image", "source": source} for source in sources)]
 
 
 def _result_block(call_id: str | None, content: str | list[JsonObject], error: bool) -> JsonObject:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from environments.protocols.hints import quoted
 from environments.protocols.jsontext import JsonError, check_unicode
 
 REASONING = ("reasoning_content", "reasoning")
 """Where inference servers put the reasoning that they have taken out of the text."""
+
+
+class Picture(NamedTuple):
+    """One that a model is shown."""
+
+    format: str
+    """`png` or `webp`."""
+    data: str
+    """Base64."""
+
+    @property
+    def media_type(self) -> str:
+        return f"image/{self.format}"
 
 
 class MessageError(ValueError):
@@ -89,11 +102,11 @@ def read_blocks(content: Any) -> Sequence[Mapping[str, Any]]:
     return content
 
 
-def with_pictures(text: str, pictures: Sequence[str]) -> str | list[dict[str, Any]]:
+def with_pictures(text: str, pictures: Sequence[Picture]) -> str | list[dict[str, Any]]:
     """The content of a user message; a list of parts only where there are pictures."""
     if not pictures:
         return text
-    addresses = [f"data:image/png;base64,{picture}" for picture in pictures]
+    addresses = [f"data:{picture.media_type};base64,{picture.data}" for picture in pictures]
     parts = [{"type": "image_url", "image_url": {"url": address}} for address in addresses]
     return [{"type": "text", "text": text}, *parts]
 

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from environments.protocols.messages import Picture, with_pictures
 from environments.protocols.schema import schema_like
 from environments.protocols.settings import Settings
 
@@ -104,8 +105,7 @@ class Result:
 
     call: Call
     content: str
-    pictures: tuple[str, ...] = ()
-    """PNG as base64."""
+    pictures: tuple[Picture, ...] = ()
     error: bool = False
     """The call ran and failed, or was refused by the tool itself."""
     number: int | None = None
@@ -148,6 +148,10 @@ class Protocol(ABC):
     @abstractmethod
     def _render(self, turn: Turn) -> JsonObject:
         """The message, if the format can say it."""
+
+    def render_user(self, text: str, pictures: Sequence[Picture] = ()) -> JsonObject:
+        """A message to the policy that is no result of a call: what the episode begins with."""
+        return {"role": "user", "content": with_pictures(text, pictures)}
 
     @abstractmethod
     def render_results(

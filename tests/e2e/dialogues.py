@@ -11,6 +11,11 @@ from envserver_sdk import AsyncEpisode
 from envserver_sdk.models import StepResult
 
 Say = Callable[["Dialogue"], Turn]
+SPECIAL = {
+    "name": "special_tokens", "call_begin": "<|call|>", "call_end": "<|/call|>", "result_begin": "<|result|>",
+    "result_end": "<|/result|>",
+}  # fmt: skip
+"""Settings of a protocol that a user defines."""
 
 
 class Dialogue:
@@ -65,4 +70,4 @@ def number_behind(label: str, text: str) -> float:
     return float(found[1].replace(",", ""))
 
 
-__all__ = ["Call", "Dialogue", "ToolSchema", "number_behind", "text_of"]
+__all__ = ["SPECIAL", "Call", "Dialogue", "ToolSchema", "number_behind", "text_of"]

@@ -16,15 +16,11 @@ import pytest
 from envserver_sdk import AsyncClient, AsyncEpisode
 from envserver_sdk.models import Outcome, StepResult
 from tests.e2e.conftest import ServerProcess
-from tests.e2e.dialogues import Dialogue, number_behind
+from tests.e2e.dialogues import SPECIAL, Dialogue, number_behind
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(240)]
 
 TASK = "density/NO"
-SPECIAL = {
-    "name": "special_tokens", "call_begin": "<|call|>", "call_end": "<|/call|>", "result_begin": "<|result|>",
-    "result_end": "<|/result|>",
-}  # fmt: skip
 BLOCKS = {
     "name": "code_block",
     "blocks": {

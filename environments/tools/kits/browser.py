@@ -8,12 +8,11 @@ a page whose own script is the judge is not opened here.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from environments.browser.actions import KINDS, ActionError, action_schema
 from environments.browser.browsing import LIMITS, Browsing
@@ -21,6 +20,7 @@ from environments.browser.options import parse_options
 from environments.browser.plays import OpenPlay, make_play
 from environments.environment import JsonObject, Needs, Transition, tools_of
 from environments.programs import JunkError
+from environments.showing import as_text
 from environments.tasks import Task
 from environments.tools.kit import Kit
 from environments.tools.tool import ArgumentsError, Tool, ToolContext, ToolResult
@@ -133,24 +133,13 @@ def _schemas(kinds: tuple[str, ...]) -> list[JsonObject]:
 def _shown(transition: Transition) -> ToolResult:
     seen = transition.observation
     return ToolResult(
-        _as_text(seen),
+        as_text(seen),
         tuple(_pictures(seen.get("images", ()))),
         outcome=transition.outcome,
         error="error" in seen,
         members={"browser": {name: value for name, value in seen.items() if name not in BIG}},
         info=transition.info,
     )
-
-
-def _as_text(seen: JsonObject) -> str:
-    """What is not the page first: of a long result only the first part is shown at once."""
-    about = [f"{name}: {_said(value)}" for name, value in seen.items() if name not in BIG and value not in (None, [])]
-    pages = [str(seen[name]) for name in BIG if name in seen and name != "images"]
-    return "\n".join((*about, *("", *pages)))
-
-
-def _said(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _pictures(images: Sequence[JsonObject]) -> Iterator[bytes]:

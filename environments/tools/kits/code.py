@@ -93,5 +93,5 @@ class BashKit(SessionKit):
 def shown(observation: dict[str, Any], outcome: Outcome) -> ToolResult:
     """An observation of the code environment as a result. It failed if it says an error or another status than 0."""
     failed = bool(observation.get("error") or observation.get("exit_code") or observation.get("signal"))
-    pictures = tuple(base64.b64decode(picture) for picture in pictures_of(observation))
+    pictures = tuple(base64.b64decode(picture.data) for picture in pictures_of(observation))
     return ToolResult(as_text(observation), pictures, outcome=outcome, error=failed or outcome is not Outcome.OK)

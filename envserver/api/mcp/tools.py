@@ -91,7 +91,7 @@ def show_step(result: bytes) -> JsonObject:
     step = json.loads(result)
     observation, info = step["observation"], step["info"]
     content: list[JsonObject] = [{"type": "text", "text": as_text(observation)}]
-    content += [{"type": "image", "mimeType": "image/png", "data": data} for data in pictures_of(observation)]
+    content += [{"type": "image", "mimeType": each.media_type, "data": each.data} for each in pictures_of(observation)]
     told = {name: info[name] for name in _TOLD if name in info}
     named = {name: step[name] for name in ("step_index", "generation", "reward", "terminated", "truncated")}
     failed = info["outcome"] != Outcome.OK or observation.get("error") is True

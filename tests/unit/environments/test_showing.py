@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from environments.environment import tools_of
+from environments.protocols import Picture
 from environments.showing import as_text, pictures_of
 
 
@@ -36,8 +37,22 @@ def test_what_is_said(observation: dict[str, Any], text: str) -> None:
     assert as_text(observation) == text
 
 
+def test_a_browser_says_where_it_is_before_it_shows_a_page() -> None:
+    place = {
+        "url": "http://a.test/",
+        "tabs": [{"tab": 1}],
+        "focus": None,
+        "console_errors": [],
+        "error": "it did not work",
+    }
+    about = 'url: http://a.test/\ntabs: [{"tab": 1}]\nerror: it did not work'
+    assert as_text({"text": "- button", "images": [], **place}) == f"{about}\n\n- button"
+    assert as_text({"text": "- button", "read": "all", **place}) == f"{about}\n\ntext:\n- button\n\nread:\nall"
+    assert as_text(place) == about
+
+
 def test_pictures_are_beside_the_text() -> None:
-    assert pictures_of({"images": [{"format": "png", "data": "AAAA"}]}) == ("AAAA",)
+    assert pictures_of({"images": [{"format": "webp", "data": "AAAA"}]}) == (Picture("webp", "AAAA"),)
     assert pictures_of({"content": "x"}) == ()
 
 

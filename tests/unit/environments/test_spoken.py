@@ -102,6 +102,28 @@ async def test_the_first_observation_has_the_conversation_and_the_tools(tmp_path
     assert [each["function"]["name"] for each in observation["tool_schemas"]] == ["add", "hang", "draw", "submit"]
 
 
+async def test_what_is_seen_at_first_is_shown_below_the_prompt(tmp_path: Path) -> None:
+    class SightedEnvironment(CountEnvironment):
+        async def reset(
+            self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
+        ) -> tuple[JsonObject, JsonObject]:
+            images = [{"format": "webp", "data": "AAAA"}]
+            return {"prompt": "Go.", "goal": "Go.", "content": "a door", "images": images}, {}
+
+        def first_sight(self, observation: JsonObject) -> JsonObject:
+            return {name: observation[name] for name in ("content", "images")}
+
+    for settings, picture in (
+        ("hermes", {"type": "image_url", "image_url": {"url": "data:image/webp;base64,AAAA"}}),
+        ("anthropic", {"type": "image", "source": {"type": "base64", "media_type": "image/webp", "data": "AAAA"}}),
+    ):
+        environment, options = speaking(SightedEnvironment(), {"protocol": settings})
+        observation, _ = await environment.reset(LocalSandbox(tmp_path), TASK, 3, options)
+        user = observation["messages"][-1]
+        assert user == {"role": "user", "content": [{"type": "text", "text": "Go.\n\na door"}, picture]}
+        assert json.dumps(observation).count("AAAA") == 1
+
+
 async def test_calls_run_in_order_and_come_back_as_messages(tmp_path: Path) -> None:
     environment, _ = await begun(tmp_path)
     done = await environment.step(say(("add", {"n": 1}), ("add", {"n": 2})), STEP)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from environments.protocols import Result, protocol
+from environments.protocols import Picture, Result, protocol
 from tests.unit.protocols.cases import TOOLS, Case, check, codes, ids
 
 
@@ -78,9 +78,18 @@ def test_all_results_come_in_one_message_before_any_text() -> None:
 def test_pictures_are_image_blocks() -> None:
     anthropic = protocol("anthropic")
     turn = anthropic.parse(message(FIRST), TOOLS)
-    [told] = anthropic.render_results(turn, [Result(turn.calls[0], "plot", pictures=("AAAA",))])
+    [told] = anthropic.render_results(turn, [Result(turn.calls[0], "plot", pictures=(Picture("webp", "AAAA"),))])
     assert told["content"][0]["content"] == [
         {"type": "text", "text": "plot"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/webp", "data": "AAAA"}},
+    ]
+
+
+def test_an_episode_begins_with_a_picture_in_the_same_form() -> None:
+    anthropic = protocol("anthropic")
+    assert anthropic.render_user("Go on.") == {"role": "user", "content": "Go on."}
+    assert anthropic.render_user("Go on.", [Picture("png", "AAAA")])["content"] == [
+        {"type": "text", "text": "Go on."},
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
     ]
 

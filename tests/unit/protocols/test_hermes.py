@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from environments.protocols import Result, protocol
+from environments.protocols import Picture, Result, protocol
 from tests.unit.protocols.cases import TOOLS, Case, check, codes, ids
 
 RAIN = ("search_web", {"query": "rain"})
@@ -172,10 +172,10 @@ def test_what_was_forgiven_is_not_told_to_the_policy() -> None:
 def test_pictures_come_as_parts_of_the_message() -> None:
     hermes = protocol("hermes")
     turn = hermes.parse(CALL, TOOLS)
-    [message] = hermes.render_results(turn, [Result(turn.calls[0], "a plot", pictures=("AAAA",))])
+    [message] = hermes.render_results(turn, [Result(turn.calls[0], "a plot", pictures=(Picture("webp", "AAAA"),))])
     assert message["content"] == [
         {"type": "text", "text": "<tool_response>\na plot\n</tool_response>"},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        {"type": "image_url", "image_url": {"url": "data:image/webp;base64,AAAA"}},
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from environments.protocols import Result, protocol
+from environments.protocols import Picture, Result, protocol
 from tests.unit.protocols.cases import TOOLS, Case, check, codes, ids
 
 
@@ -93,9 +93,9 @@ def test_problems_of_the_whole_message_come_from_the_user() -> None:
 def test_pictures_follow_in_a_user_message() -> None:
     openai = protocol("openai")
     turn = openai.parse(message(entry()), TOOLS)
-    told = openai.render_results(turn, [Result(turn.calls[0], "plot", pictures=("AAAA",))])
+    told = openai.render_results(turn, [Result(turn.calls[0], "plot", pictures=(Picture("webp", "AAAA"),))])
     assert [each["role"] for each in told] == ["tool", "user"]
-    assert told[1]["content"][1] == {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    assert told[1]["content"][1] == {"type": "image_url", "image_url": {"url": "data:image/webp;base64,AAAA"}}
 
 
 def test_tools_are_functions() -> None:
