@@ -124,3 +124,13 @@ async def docker_runtime(node: Node) -> AsyncIterator[DockerRuntime]:
     made = DockerRuntime(node.run)
     yield made
     await made.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes (`-n 2 --dist loadgroup`) one has all tests that need the machine, one after the other.
+
+    The others have those that need nothing but the processor.
+    """
+    for item in items:
+        if item.get_closest_marker("node") or not item.path.is_relative_to(ROOT / "tests" / "unit"):
+            item.add_marker(pytest.mark.xdist_group("machine"))
