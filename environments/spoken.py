@@ -92,8 +92,8 @@ class SpokenEnvironment(Environment):
         instructions = self._protocol.instructions(self._tools())
         system = [{"role": "system", "content": instructions}] if instructions else []
         said, seen = str(observation.get("prompt", "")), self._inner.first_sight(observation)
-        if seen:
-            said = f"{said}\n\n{as_text(seen)}"
+        if shown := _without_pictures(seen):
+            said = f"{said}\n\n{as_text(shown)}"
         return [*system, self._protocol.render_user(said, pictures_of(seen))]
 
     def _tools(self) -> dict[str, ToolSchema]:

@@ -112,6 +112,11 @@ class GymEnvironment(Environment):
         how = "" if self._tools else f"\n\nAn action is {actions}."
         return f"{task.prompt}{how}" + (f"\n\n{text}" if text else "")
 
+    def first_sight(self, observation: JsonObject) -> JsonObject:
+        """The prompt has the text already."""
+        names = ("images",) if observation.get("text") else ("observation", "images")
+        return {name: observation[name] for name in names if name in observation}
+
     async def step(self, action: Any, context: StepContext) -> Transition:
         assert self._driver is not None
         try:

@@ -41,6 +41,7 @@ async def test_an_episode_is_the_environment_s_own(begin: Begin) -> None:
     assert exactly((codec.decode(first["observation"]), codec.decode(info["env_info"])), (observation, own_info))
     shown = "An action is an integer from 0 to 3 (0 left, 1 down, 2 right, 3 up).\n\n\n<red>S</red>FFF\n"
     assert shown in first["prompt"], "a model that reads has seen where it begins"
+    assert environment.first_sight(first) == {}
     assert info["max_episode_steps"] == 100
     assert info["action_space"] == {"space": "Discrete", "dtype": "<i8", "n": 4, "start": 0}
     for _ in range(100):
@@ -53,6 +54,13 @@ async def test_an_episode_is_the_environment_s_own(begin: Begin) -> None:
         if terminated or truncated:
             break
     assert terminated
+
+
+async def test_without_a_text_a_model_first_sees_the_observation_itself(begin: Begin) -> None:
+    environment = await begin("CartPole-v1", seed=4)
+    first, _ = environment.first  # type: ignore[attr-defined]
+    assert "text" not in first
+    assert environment.first_sight(first) == {"observation": first["observation"]}
 
 
 async def test_the_first_observation_and_every_answer_may_be_larger_than_a_message(begin: Begin) -> None:
