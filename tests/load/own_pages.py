@@ -33,8 +33,8 @@ HOSTS = ("own.test", "other.test")
 URL, OTHER = (f"http://{host}" for host in HOSTS)
 FINE = "fine"
 
-Pages = Mapping[str, str]
-"""HTML by path."""
+Pages = Mapping[str, str | Response]
+"""By path; a text is HTML."""
 
 
 def ref(text: str, pattern: str) -> str:
@@ -56,9 +56,10 @@ class OwnSite(Site):
             self.said.append(request.body.decode("utf-8", "replace"))
             self.version += 1
             return Response(HTTPStatus.NO_CONTENT)
-        if request.path in self._pages:
-            return Response.html(self._pages[request.path])
-        return Response.plain("There is no such page.\n", 404)
+        page = self._pages.get(request.path)
+        if page is None:
+            return Response.plain("There is no such page.\n", 404)
+        return page if isinstance(page, Response) else Response.html(page)
 
 
 class OwnPlay(Play):
@@ -91,7 +92,9 @@ class OwnTasks(TaskSet):
 
 
 @asynccontextmanager
-async def own_server(node: Node, pages: Mapping[str, Pages], journal: Path | None = None) -> AsyncIterator[AsyncClient]:
+async def own_server(
+    node: Node, pages: Mapping[str, Pages], journal: Path | None = None, egress_hosts: str = ""
+) -> AsyncIterator[AsyncClient]:
     """A server in this process whose browser environment has the pages besides its own task sets."""
 
     class OwnBrowser(BrowserEnvironment):
@@ -104,7 +107,7 @@ async def own_server(node: Node, pages: Mapping[str, Pages], journal: Path | Non
     known = vars(plays)["_PLAYS"]
     known["own"] = (__name__, OwnPlay.__name__)
     runtime = CrunRuntime(node.run)
-    config = ServerConfig(port=0, pool_size=0, journal=journal)
+    config = ServerConfig(port=0, pool_size=0, journal=journal, egress_hosts=egress_hosts)
     try:
         server = RunningServer(config, runtime, environments={"browser": OwnBrowser})
         async with server, AsyncClient(server.url) as client:

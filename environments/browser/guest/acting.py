@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,10 @@ FRAMES_JS = "() => new Promise(done => requestAnimationFrame(() => requestAnimat
 DRAG_MOVES = 10
 REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
 """What Playwright's log says of an element that an action could not be done to."""
+
+
+_CALLED = re.compile(r"^[A-Z]\w+\.\w+: ")
+_LATE = re.compile(r"Timeout \d+ms exceeded\.?")
 
 
 class ActError(Exception):
@@ -264,6 +269,9 @@ def reason(error: BaseException | None, limit_s: float) -> str | None:
         return f"it did not come to an end within {limit_s:g} s"
     if isinstance(error, Error):
         lines = [line.strip(" -") for line in str(error).splitlines()]
+        what = _CALLED.sub("", lines[0])  # whose name means nothing to a policy
+        if _LATE.fullmatch(what):
+            what = f"it did not come to an end within {limit_s:g} s"
         why = [line for line in lines[1:] if any(known in line for known in REASONS)]
-        return "; ".join([lines[0], *dict.fromkeys(why[:3])])[:500]
+        return "; ".join([what, *dict.fromkeys(why[:3])])[:500]
     return f"{type(error).__name__}: {error}"[:500]

@@ -20,7 +20,8 @@ from environments.browser.guest.remembered import Remembered, quietly
 from environments.browser.guest.tabs import Tab, Tabs
 
 LOOKING = frozenset({"find", "zoom", "read_page"})
-ALLOWED = ("http:", "https:", "about:blank")
+ALLOWED = ("http:", "https:", "about:blank", "chrome-error:")
+"""What a tab may show. The last is the browser's own page in place of one that could not be loaded."""
 LOOK_S = 8.0
 """For everything that is seen of a page; past it the page hangs."""
 PROBE_S = 2.0
@@ -187,7 +188,9 @@ class Host:
             raise Error("the page does not answer")
         began = asyncio.get_running_loop().time()
         while True:
+            await self.tabs.windows()
             left_s = settle_s - (asyncio.get_running_loop().time() - began)
+            tab = self.tabs.current
             loaded = await self._settle(left_s)
             count = self.proxy.count
             seen = await self._race_dialog(asyncio.wait_for(self._looks.observation(), LOOK_S))
@@ -195,8 +198,9 @@ class Host:
                 return await self._looks.place()
             if not loaded:
                 seen["loading"] = True
-            if not loaded or (self.proxy.count == count and not self.proxy.waiting):
+            if not loaded or (tab == self.tabs.current and self.proxy.count == count and not self.proxy.waiting):
                 break
+        tab.shown = tab.snapshot
         await asyncio.wait_for(self._remembered.note_browser(self._context, self.tabs), LOOK_S)
         return seen
 

@@ -23,6 +23,11 @@ ZOOM = 2.0
 MAX_STORED = 200_000
 """Characters of each of a page's storages that are remembered for a browser that dies."""
 
+OUTLINE_S = 5.0
+"""How long a page's frames may take to tell their outlines; those that have not by then are shown without."""
+REFUSED_S = 0.3
+"""The same where there is a frame that was refused its address: it never tells anything."""
+
 STATE_JS = """(most) => {
   const root = document.scrollingElement || document.documentElement;
   const at = document.activeElement;
@@ -97,7 +102,7 @@ class Looks:
             tab.title = (await asyncio.wait_for(tab.page.title(), TITLE_S))[:MAX_TITLE]
 
     async def _text_of(self, tab: Tab) -> dict[str, Any]:
-        before, text = tab.snapshot, await tab.page.aria_snapshot(mode="ai")
+        before, text = tab.shown, await _outline(tab.page)
         tab.snapshot = text
         if self._options["changes"] and before:
             changes = snapshot.difference(before, text)
@@ -118,7 +123,7 @@ class Looks:
             return {"images": [await self.picture(clip, request.get("scale", ZOOM))]}
         tab = self._tabs.current
         if request["type"] == "find":
-            tab.snapshot = await tab.page.aria_snapshot(mode="ai")
+            tab.snapshot = await _outline(tab.page)
             return self._cut("found", snapshot.find(tab.snapshot, request["text"]) or "(nothing)")
         return await self._read(tab, request)
 
@@ -131,7 +136,7 @@ class Looks:
         elif what == "text":
             text = await tab.page.inner_text("body")
         else:
-            text = tab.snapshot = await tab.page.aria_snapshot(mode="ai")
+            text = tab.snapshot = await _outline(tab.page)
             if "ref" in request:
                 if request["ref"] not in snapshot.refs(text):
                     raise ActError(f"there is no {request['ref']} on this page")
@@ -171,3 +176,8 @@ class Looks:
         scale = display["width"] / viewport["width"]
         # A height that is not quite the viewport's shape leaves out, or adds, less than a pixel.
         return {"x": 0, "y": 0, "width": viewport["width"], "height": display["height"] / scale, "scale": scale}
+
+
+async def _outline(page: Page) -> str:
+    within_s = OUTLINE_S if all(frame.url for frame in page.frames) else REFUSED_S
+    return await page.aria_snapshot(mode="ai", timeout=within_s * 1000)

@@ -15,6 +15,8 @@ MAX_TABS = 10
 MAX_EVENTS = 20
 MAX_CHARS = 500
 MAX_DOWNLOAD_BYTES = 64 << 20
+WINDOW_S = 1.0
+"""How long an observation waits for a window that a page is opening."""
 SAVE_S = 1.0
 """How long an observation waits for downloads that have just begun."""
 DOWNLOADS = Path("/workspace/downloads")
@@ -48,7 +50,9 @@ class Tab:
 
     page: Page
     snapshot: str = ""
-    """Its text when it was last seen: the refs in it can be used."""
+    """Its text when it was last looked at: the refs in it can be used."""
+    shown: str = ""
+    """Its text as the policy last saw it: what it is told changes of."""
     title: str = ""
     crashed: bool = False
     chooser: FileChooser | None = None
@@ -77,6 +81,9 @@ class Tabs:
         self._context: BrowserContext
         self._opening = asyncio.Lock()
         """Held until a page that was asked for is known as such."""
+        self._windows = 0
+        """Those that pages have opened and that are not there yet."""
+        self._no_window = asyncio.Event()
 
     async def enter(self, context: BrowserContext) -> None:
         """All tabs are this context's from here on; there is one, which is empty.
@@ -85,6 +92,7 @@ class Tabs:
         """
         self._tabs, self._current, self._context = [], None, context
         self._no_dialog()
+        self._expect(-self._windows)
         context.on("page", self._appeared)
         await self.open()
         for page in context.pages:
@@ -93,7 +101,9 @@ class Tabs:
     async def open(self) -> Tab:
         """An empty one, which is then the current one. Raises: playwright.async_api.Error."""
         async with self._opening:
-            return self._add(await self._context.new_page())
+            tab = self._add(await self._context.new_page())
+            await self._hear_windows(tab.page)
+            return tab
 
     def _appeared(self, page: Page) -> None:
         """Chromium opens tabs that nobody asked for, at any time after its start: they are closed, and no tabs."""
@@ -138,21 +148,43 @@ class Tabs:
         assert dialog is not None
         self._no_dialog()
         self._note(dialog, "accepted" if accept else "dismissed")
-        if accept:
-            await dialog.accept(text) if text is not None else await dialog.accept()
-        else:
-            await dialog.dismiss()
+        await (_accept(dialog, text) if accept else dialog.dismiss())
 
     def _no_dialog(self) -> None:
         self.dialog = None
         self.dialog_opened.clear()
 
+    async def _hear_windows(self, page: Page) -> None:
+        """A page that opens a window has done so before it says anything else; the window comes some time after.
+
+        Raises: playwright.async_api.Error.
+        """
+        session = await self._context.new_cdp_session(page)
+        session.on("Page.windowOpen", lambda _: self._expect(1))
+        await session.send("Page.enable")
+
+    def _expect(self, windows: int) -> None:
+        self._windows = max(0, self._windows + windows)
+        if self._windows:
+            self._no_window.clear()
+        else:
+            self._no_window.set()
+
+    async def windows(self) -> None:
+        """Wait until those that pages are opening are there."""
+        try:
+            await asyncio.wait_for(self._no_window.wait(), WINDOW_S)
+        except TimeoutError:  # it was not opened after all
+            self._expect(-self._windows)
+
     def _popped_up(self, page: Page) -> None:
+        self._expect(-1)
         if len(self._tabs) >= MAX_TABS:
             self.tell(f"a popup was closed: there may be {MAX_TABS} tabs")
             self._spawn(_close(page))
         else:
             self._add(page)
+            self._spawn(self._hear_windows(page))
 
     def _add(self, page: Page) -> Tab:
         tab = Tab(page)
@@ -191,7 +223,7 @@ class Tabs:
         # A page that asks whether it may be left is not what the policy is here for.
         if dialog.type == "beforeunload" or self.rule == "accept":
             self._note(dialog, "accepted")
-            self._spawn(dialog.accept())
+            self._spawn(_accept(dialog))
         elif self.rule == "dismiss" or self.dialog is not None:
             self._note(dialog, "dismissed")
             self._spawn(dialog.dismiss())
@@ -244,6 +276,11 @@ class Tabs:
         self._works.add(task)
         task.add_done_callback(self._works.discard)
         return task
+
+
+async def _accept(dialog: Dialog, text: str | None = None) -> None:
+    """With what stands in the field, unless another text is given, as a browser's own button does."""
+    await dialog.accept(dialog.default_value if text is None else text)
 
 
 async def _quietly(work: Any) -> None:

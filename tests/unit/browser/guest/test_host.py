@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Error
 
+from environments.browser.guest import tabs as tabs_module
 from environments.browser.guest.host import Host
 from environments.browser.guest.tabs import Tabs
 
@@ -39,12 +40,30 @@ class ScriptedDialog:
         self.page = page
 
 
+class ScriptedSession:
+    """Of DevTools, with a page."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, Any] = {}
+
+    def on(self, event: str, listener: Any) -> None:
+        self.heard[event] = listener
+
+    async def send(self, _: str) -> None:
+        pass
+
+
 class ScriptedContext(ScriptedPage):
     """Tells of each page before it is given, as Playwright does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pages: list[ScriptedPage] = []
+        self.sessions: dict[Any, ScriptedSession] = {}
+
+    async def new_cdp_session(self, page: Any) -> ScriptedSession:
+        self.sessions[page] = ScriptedSession()
+        return self.sessions[page]
 
     async def new_page(self) -> ScriptedPage:
         page = ScriptedPage()
@@ -155,6 +174,28 @@ async def test_a_window_that_a_page_opens_is_the_current_tab_at_once(host: Host)
     assert host.tabs.current.page is popup  # type: ignore[comparison-overlap]
     await at_rest(host)
     assert not popup.closed
+
+
+async def test_a_window_that_is_being_opened_is_waited_for_and_not_for_ever(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = await entered(host.tabs)
+    page: Any = host.tabs.current.page
+    opening = context.sessions[page].heard["Page.windowOpen"]
+    await host.tabs.windows()
+    opening({})
+    waiting = asyncio.ensure_future(host.tabs.windows())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    popup = ScriptedPage(opened_by=page)
+    page.heard["popup"](popup)
+    await waiting
+    assert host.tabs.current.page == popup  # type: ignore[comparison-overlap]
+    monkeypatch.setattr(tabs_module, "WINDOW_S", 0.01)
+    opening({})
+    await host.tabs.windows()
+    monkeypatch.setattr(tabs_module, "WINDOW_S", 30)
+    await host.tabs.windows()
 
 
 async def test_windows_past_the_most_tabs_are_closed_and_told_of(host: Host) -> None:

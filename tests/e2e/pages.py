@@ -1,0 +1,173 @@
+"""Pages that write down what is done to them, each event a line of the log that the page shows."""
+
+from __future__ import annotations
+
+from environments.browser.web.messages import Response
+from tests.load.own_pages import Pages
+
+LOG = """<!doctype html><pre id=log></pre>
+<style>#log { position: fixed; right: 0; top: 0; margin: 0; pointer-events: none; }</style>
+<script>
+  var log = (...said) => { document.getElementById("log").textContent += said.map(String).join(" ") + "\\n"; };
+  const hear = (id, ...kinds) => kinds.forEach((kind) => document.getElementById(id).addEventListener(kind, (event) => {
+    const held = ["shiftKey", "altKey", "ctrlKey"].filter((name) => event[name]).map((name) => name.slice(0, -3));
+    const where = event instanceof MouseEvent ? [event.clientX, event.clientY] : [];
+    log(kind, id, event.key || event.button, ...held, ...where);
+  }));
+</script>"""
+
+POINTER = (
+    LOG
+    + """<title>Pointer</title>
+<style>
+  body { margin: 0; } button, #pad, #dot { position: absolute; }
+  #press { left: 20px; top: 20px; width: 100px; height: 40px; }
+  #pad { left: 20px; top: 100px; width: 200px; height: 200px; background: #ddd; }
+  #dot { left: 20px; top: 320px; width: 40px; height: 40px; background: red; }
+</style>
+<button id=press oncontextmenu="return false">Press</button><div id=pad role=img aria-label=Pad></div>
+<div id=dot role=img aria-label=Dot draggable=true></div>
+<script>
+  hear("press", "click", "dblclick", "contextmenu", "auxclick", "mouseover");
+  hear("pad", "mousemove", "mousedown", "mouseup");
+  const dot = document.getElementById("dot"), pad = document.getElementById("pad");
+  dot.ondragstart = (event) => event.dataTransfer.setData("text/plain", "the dot");
+  pad.ondragover = (event) => event.preventDefault();
+  pad.ondrop = (event) => log("drop", event.dataTransfer.getData("text/plain"), event.clientX, event.clientY);
+</script>"""
+)
+
+FORM = (
+    LOG
+    + """<title>Form</title>
+<form onsubmit="log('submit', document.getElementById('name').value); return false">
+  <label>Name <input id=name value="old"></label><label>Notes <textarea id=notes></textarea></label>
+  <label>Colour <select id=colour><option value=r>Red</option><option value=g>Green</option></select></label>
+  <label>Fruits
+    <select id=fruits multiple><option>Apple</option><option>Pear</option><option>Plum</option></select></label>
+  <label><input type=checkbox id=agree>Agree</label>
+  <label><input type=radio name=size id=small>Small</label><label><input type=radio name=size id=large>Large</label>
+  <input type=range id=volume aria-label=Volume min=0 max=10 value=5><input id=locked aria-label=Locked disabled>
+  <button>Send</button>
+</form>
+<script>
+  for (const id of ["colour", "fruits"])
+    document.getElementById(id).onchange = (event) =>
+      log("chose", id, [...event.target.selectedOptions].map((option) => option.value));
+  for (const id of ["agree", "small", "large"])
+    document.getElementById(id).onchange = (event) => log("checked", id, event.target.checked);
+  document.getElementById("volume").oninput = (event) => log("volume", event.target.value);
+  let since = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "F8" && !event.repeat) since = performance.now();
+  });
+  document.addEventListener("keyup", (event) => {
+    if (event.key === "F8") log("held", performance.now() - since > 300 ? "long" : "shortly");
+  });
+</script>"""
+)
+
+FAR = """<title>Far</title><body style="margin: 0"><h1>Top</h1>
+<div style="height: 80px; overflow: auto" tabindex=0 role=region aria-label=Box id=box>
+  <div style="height: 1000px">Inside</div></div>
+<p id=inner>0</p><div style="height: 3000px"></div><button>Bottom</button>
+<script>
+  const box = document.getElementById("box");
+  box.onscroll = () => { document.getElementById("inner").textContent = "inner " + Math.round(box.scrollTop); };
+</script>"""
+
+FILES = (
+    LOG
+    + """<title>Files</title>
+<label>Upload <input type=file id=field multiple></label>
+<input type=file id=hidden style="display: none">
+<button onclick="document.getElementById('hidden').click()">Choose</button>
+<a href="/table.csv">Table</a> <a id=made download="made.txt">Made</a> <a href="/next">Next</a>
+<a href="/above">Above</a>
+<script>
+  for (const id of ["field", "hidden"])
+    document.getElementById(id).onchange = async (event) => {
+      for (const file of event.target.files) log("file", id, file.name, file.type, await file.text());
+      if (!event.target.files.length) log("file", id, "none");
+    };
+  document.getElementById("made").href = URL.createObjectURL(new Blob(["made here"]));
+</script>"""
+)
+TABLE = Response(
+    200,
+    (("content-type", "text/csv"), ("content-disposition", 'attachment; filename="table.csv"')),
+    b"a,b\n1,2\n",
+)
+
+ABOVE = Response(200, (("content-disposition", 'attachment; filename="../../above"'),), b"above")
+
+TABS = """<title>Tabs</title><h1>Tabs</h1><a href="/next" target=_blank>Beside</a> <a href="/next">Next</a>
+<button onclick="window.open('/next')">Open</button>
+<button onclick="onbeforeunload = (event) => event.preventDefault()">Stay</button>"""
+NEXT = "<title>Next</title><h1>Next</h1><p id=count></p><script>document.title += ' ' + history.length</script>"
+
+ASKING = (
+    LOG
+    + """<title>Asking</title>
+<button onclick="alert('Well'); log('alert is over')">Alert</button>
+<button onclick="log('confirm', confirm('Sure?'))">Confirm</button>
+<button onclick="log('prompt', prompt('Name?', 'nobody'))">Prompt</button>
+<button onclick="log('both', confirm('One?'), confirm('Two?'))">Both</button>"""
+)
+
+FRAMES = (
+    LOG
+    + """<title>Frames</title>
+<iframe src="/inner" title=Same></iframe><iframe src="http://other.test/inner" title=Other></iframe>
+<iframe srcdoc="<button onclick=&quot;parent.log('written')&quot;>Written</button>" title=Written></iframe>
+<div id=host></div>
+<script>
+  addEventListener("message", (event) => log(event.data, event.origin));
+  const root = document.getElementById("host").attachShadow({ mode: "open" });
+  root.innerHTML = "<button>Shadow</button><slot></slot>";
+  root.firstChild.onclick = () => log("shadow");
+</script>"""
+)
+INNER = """<title>Inner</title><button onclick="top.postMessage('inner', '*')">Inner</button>
+<iframe srcdoc="<button onclick=&quot;top.postMessage('nested', '*')&quot;>Nested</button>" title=Nested></iframe>"""
+
+PERMISSIONS = (
+    LOG
+    + """<title>Permissions</title>
+<button onclick="ask()">Ask</button>
+<script>
+  const denied = (name, work) => work.then((said) => log(name, said), (error) => log(name, error.name || error.code));
+  async function ask() {
+    await denied("place", new Promise((given, refused) =>
+      navigator.geolocation.getCurrentPosition(() => given("given"), refused)));
+    await denied("notify", Notification.requestPermission());
+    await denied("camera", navigator.mediaDevices.getUserMedia({ video: true }).then(() => "given"));
+    await denied("clipboard", navigator.clipboard.readText());
+    await denied("midi", navigator.requestMIDIAccess({ sysex: true }).then(() => "given"));
+    log("asked for all");
+  }
+</script>"""
+)
+
+CHANGING = (
+    LOG
+    + """<title>Changing</title>
+<p id=state>Nothing yet</p><button onclick="later()">Later</button>
+<button id=once onclick="this.remove()">Once</button>
+<button onclick="console.error('it broke'); missing()">Break</button>
+<button onclick="location.hash = 'there'">Hash</button>
+<div role=list id=items></div>
+<script>
+  for (let n = 0; n < 400; n++) document.getElementById("items").innerHTML += `<div role=listitem>Item ${n}</div>`;
+  function later() { setTimeout(() => { document.getElementById("state").textContent = "Come at last"; }, 300); }
+</script>"""
+)
+
+SLOW = Response(200, (("content-type", "text/html"),), b"<title>Slow</title><p>Slow</p>", delay_s=20.0)
+WAITING = "<title>Waiting</title><p>Here already</p><img src=/slow alt=Slow>"
+
+PAGES: Pages = {
+    "/": POINTER, "/form": FORM, "/far": FAR, "/files": FILES, "/table.csv": TABLE, "/above": ABOVE, "/tabs": TABS,
+    "/next": NEXT, "/asking": ASKING, "/frames": FRAMES, "/inner": INNER, "/permissions": PERMISSIONS,
+    "/changing": CHANGING, "/slow": SLOW, "/waiting": WAITING,
+}  # fmt: skip

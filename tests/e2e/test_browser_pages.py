@@ -1,0 +1,338 @@
+"""Every action is felt by a real page as a user's would be, and whatever a page does by itself is seen and answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+
+from envserver_sdk import AsyncClient, AsyncEpisode
+from envserver_sdk.models import Outcome, StepResult
+from tests.conftest import Node
+from tests.e2e.pages import PAGES
+from tests.load.own_pages import HOSTS, URL, own_server, ref
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(120)]
+
+
+class Visit:
+    """One episode, and what its current page last looked like."""
+
+    def __init__(self, episode: AsyncEpisode) -> None:
+        self.episode = episode
+        self.seen: dict[str, Any] = episode.observation
+        self._read = 0
+
+    async def try_to(self, kind: str, **members: Any) -> StepResult:
+        """`on`, and `to`: the line of an element, in place of its ref."""
+        for name, place in (("on", "ref"), ("to", "to_ref")):
+            if name in members:
+                members[place] = ref(self.seen["text"], members.pop(name))
+        result = await self.episode.step({"type": kind, **members})
+        assert result.outcome is Outcome.OK, result
+        asked = [each["url"] for each in (result.info.model_extra or {}).get("requests", ())]
+        assert all(urlsplit(url).hostname in HOSTS for url in asked), "the browser asks for nothing by itself"
+        if "text" in result.observation:
+            self.seen = result.observation
+        return result
+
+    async def do(self, kind: str, **members: Any) -> dict[str, Any]:
+        result = await self.try_to(kind, **members)
+        assert "error" not in result.observation, result.observation
+        seen: dict[str, Any] = result.observation
+        return seen
+
+    async def goto(self, path: str) -> dict[str, Any]:
+        self._read = 0
+        return await self.do("goto", url=f"{URL}{path}")
+
+    async def log(self) -> list[str]:
+        """What the page has written down since."""
+        html: str = (await self.do("read_page", what="html"))["read"]
+        lines = html.partition('<pre id="log">')[2].partition("</pre>")[0]
+        new = lines.splitlines()[self._read :]
+        self._read += len(new)
+        return new
+
+    async def error(self, kind: str, **members: Any) -> str:
+        return str((await self.try_to(kind, **members)).observation["error"])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(node: Node) -> AsyncIterator[AsyncClient]:
+    async with own_server(node, {"pages": PAGES}) as client:
+        yield client
+
+
+async def visiting(server: AsyncClient, path: str, **options: Any) -> Visit:
+    episode = await server.create("browser", task_set="own", task="pages", seed=1, options=options)
+    visit = Visit(episode)
+    if path != "/":
+        await visit.goto(path)
+    return visit
+
+
+pytestmark.append(pytest.mark.asyncio(loop_scope="module"))
+
+
+async def test_a_pointer_is_felt_where_it_is(server: AsyncClient) -> None:
+    visit = await visiting(server, "/")
+    async with visit.episode:
+        await visit.do("click", on='button "Press"')
+        assert await visit.log() == ["mouseover press 0 70 40", "click press 0 70 40"]
+        await visit.do("click", x=30, y=30, count=2)
+        assert await visit.log() == ["click press 0 30 30", "click press 0 30 30", "dblclick press 0 30 30"]
+        await visit.do("click", on='button "Press"', button="right", modifiers=["Shift", "Alt"])
+        assert await visit.log() == ["auxclick press 2 shift alt 70 40", "contextmenu press 2 shift alt 70 40"][::-1]
+        await visit.do("click", on='button "Press"', button="middle")
+        assert await visit.log() == ["auxclick press 1 70 40"]
+
+        await visit.do("hover", on='img "Pad"')
+        await visit.do("move", x=50, y=150)
+        await visit.do("mouse_down")
+        await visit.do("move", x=60, y=150)
+        seen = await visit.do("mouse_up")
+        assert seen["cursor"] == {"x": 60, "y": 150}
+        assert await visit.log() == [
+            "mousemove pad 0 120 200", "mousemove pad 0 50 150", "mousedown pad 0 50 150", "mousemove pad 0 60 150",
+            "mouseup pad 0 60 150",
+        ]  # fmt: skip
+        await visit.do("drag", on='img "Dot"', to='img "Pad"')
+        assert (await visit.log())[-1] == "drop the dot 120 200"
+        await visit.do("drag", x=40, y=340, to_x=50, to_y=290, via=[[100, 320]])
+        assert (await visit.log())[-1] == "drop the dot 50 290"
+
+
+async def test_forms_are_filled_in_as_by_hand(server: AsyncClient) -> None:
+    visit = await visiting(server, "/form")
+    async with visit.episode:
+        seen = await visit.do("type", on='textbox "Name"', text="er")
+        assert seen["focus"] == {"tag": "input", "name": "name"}
+        await visit.do("press", key="Control+a")
+        await visit.do("type", text="anew", submit=True)
+        await visit.do("fill", on='textbox "Notes"', text="one\ntwo")
+        await visit.do("press", key="Backspace", count=4, on='textbox "Notes"')
+        await visit.do("type", text=" end")
+        assert await visit.log() == ["submit anew"]
+        assert "one end" in visit.seen["text"].replace("\\n", " ")
+
+        await visit.do("select", on='combobox "Colour"', values=["Green"])
+        await visit.do("select", on='listbox "Fruits"', values=["Plum", "Apple"])
+        assert await visit.log() == ["chose colour g", "chose fruits Apple,Plum"]
+        said = await visit.error("select", on='combobox "Colour"', values=["Blue"])
+        assert said == "there is no option 'Blue'; there are 'Red', 'Green'"
+        assert "no list of options" in await visit.error("select", on='textbox "Name"', values=["x"])
+
+        await visit.do("check", on='checkbox "Agree"')
+        await visit.do("check", on='checkbox "Agree"', checked=False)
+        await visit.do("check", on='radio "Large"')
+        assert await visit.log() == ["checked agree true", "checked agree false", "checked large true"]
+        assert "[checked]" in next(line for line in visit.seen["text"].splitlines() if 'radio "Large"' in line)
+        await visit.do("press", on="slider", key="ArrowRight", count=2)
+        assert await visit.log() == ["volume 6", "volume 7"]
+        await visit.do("key_hold", key="F8", time_s=0.5)
+        assert await visit.log() == ["held long"]
+        said = await visit.error("click", on='textbox "Locked"')
+        assert "not enabled" in said
+
+
+async def test_what_is_out_of_view_is_scrolled_to(server: AsyncClient) -> None:
+    visit = await visiting(server, "/far")
+    async with visit.episode:
+        assert visit.seen["scroll"]["y"] == 0
+        assert visit.seen["scroll"]["height"] > 3000
+        seen = await visit.do("scroll", dy=500, x=600, y=600)
+        assert seen["scroll"]["y"] == 500
+        seen = await visit.do("scroll", dy=-200)
+        assert seen["scroll"]["y"] == 300
+        await visit.do("scroll", dy=-300)
+        seen = await visit.do("scroll", dy=120, on='region "Box"')
+        assert (seen["scroll"]["y"], "inner 120" in seen["text"]) == (0, True)
+        seen = await visit.do("scroll_to", on='button "Bottom"')
+        assert seen["scroll"]["y"] > 2000
+
+
+async def test_files_are_given_and_taken(server: AsyncClient) -> None:
+    visit = await visiting(server, "/files")
+    one = {"name": "one.txt", "mime_type": "text/plain", "content_base64": "b25l"}
+    two = {"name": "two.csv", "mime_type": "text/csv", "content_base64": "dHdv"}
+    async with visit.episode as episode:
+        await visit.do("upload", on='button "Upload"', files=[one, two])
+        assert await visit.log() == ["file field one.txt text/plain one", "file field two.csv text/csv two"]
+        await visit.do("upload", on='button "Upload"', files=[])
+        assert await visit.log() == ["file field none"]
+        assert "no page has asked for files" in await visit.error("upload", files=[one])
+        seen = await visit.do("click", on='button "Choose"')
+        assert seen["file_chooser"] == {"multiple": False}
+        seen = await visit.do("upload", files=[two])
+        assert "file_chooser" not in seen
+        assert await visit.log() == ["file hidden two.csv text/csv two"]
+        await visit.do("click", on='button "Choose"')
+        seen = await visit.do("click", on='link "Next"')
+        assert "file_chooser" not in seen, "it went with its page"
+
+        await visit.goto("/files")
+        where = "/workspace/downloads/"
+        for path in (f"{where}table.csv", f"{where}table (1).csv"):
+            seen = await visit.do("click", on='link "Table"')
+            assert seen["downloads"] == [{"name": "table.csv", "url": f"{URL}/table.csv", "path": path, "bytes": 8}]
+            assert await episode.read_file(path) == b"a,b\n1,2\n"
+        [told] = (await visit.do("click", on='link "Above"'))["downloads"]
+        assert "/" not in told["path"].removeprefix(where)
+        seen = await visit.do("click", on='link "Made"')
+        assert [(each["name"], each["bytes"]) for each in seen["downloads"]] == [("made.txt", 9)]
+        assert await episode.read_file(f"{where}made.txt") == b"made here"
+
+
+async def test_windows_are_tabs_and_history_is_walked(server: AsyncClient) -> None:
+    visit = await visiting(server, "/tabs")
+    async with visit.episode:
+        seen = await visit.do("click", on='link "Beside"')
+        assert (seen["tab"], seen["url"], len(seen["tabs"])) == (2, f"{URL}/next", 2)
+        seen = await visit.do("switch_tab", tab=1)
+        assert (seen["tab"], seen["title"]) == (1, "Tabs")
+        seen = await visit.do("click", on='button "Open"')
+        assert [(each["tab"], each["url"]) for each in seen["tabs"]] == [
+            (1, f"{URL}/tabs"), (2, f"{URL}/next"), (3, f"{URL}/next"),
+        ]  # fmt: skip
+        seen = await visit.do("close_tab")
+        assert (seen["tab"], len(seen["tabs"])) == (2, 2)
+        seen = await visit.do("close_tab", tab=1)
+        assert (seen["tab"], seen["url"]) == (1, f"{URL}/next")
+        assert await visit.error("close_tab") == "the last tab cannot be closed"
+        assert await visit.error("switch_tab", tab=4) == "there is no tab 4: there are 1"
+        seen = await visit.do("new_tab", url=f"{URL}/tabs")
+        assert (seen["tab"], seen["title"]) == (2, "Tabs")
+
+        assert (await visit.do("click", on='link "Next"'))["url"] == f"{URL}/next"
+        assert (await visit.do("back"))["url"] == f"{URL}/tabs"
+        assert (await visit.do("forward"))["url"] == f"{URL}/next"
+        assert "forward" in await visit.error("forward")
+        assert (await visit.do("back"))["title"] == "Tabs"
+        await visit.do("click", on='button "Stay"')
+        seen = await visit.do("click", on='link "Next"')
+        assert seen["url"] == f"{URL}/next"
+        assert [(each["type"], each["answer"]) for each in seen["dialogs"]] == [("beforeunload", "accepted")]
+        assert (await visit.do("reload"))["url"] == f"{URL}/next"
+
+
+async def test_questions_of_a_page_wait_for_the_policy(server: AsyncClient) -> None:
+    visit = await visiting(server, "/asking")
+    async with visit.episode:
+        text = visit.seen["text"]
+        seen = await visit.do("click", ref=ref(text, 'button "Prompt"'))
+        assert seen["dialog"] == {"type": "prompt", "message": "Name?", "default": "nobody"}
+        assert "a dialog is open" in await visit.error("click", ref=ref(text, 'button "Alert"'))
+        seen = await visit.do("dialog", accept=True, text="somebody")
+        assert seen["dialogs"] == [{"type": "prompt", "message": "Name?", "answer": "accepted"}]
+        await visit.do("click", ref=ref(text, 'button "Confirm"'))
+        await visit.do("dialog", accept=False)
+        seen = await visit.do("click", ref=ref(text, 'button "Both"'))
+        assert seen["dialog"]["message"] == "One?"
+        seen = await visit.do("dialog", accept=True)
+        assert seen["dialog"]["message"] == "Two?"
+        await visit.do("dialog", accept=False)
+        assert await visit.log() == ["prompt somebody", "confirm false", "both true false"]
+        assert await visit.error("dialog", accept=True) == "no dialog is open"
+
+
+@pytest.mark.parametrize(
+    ("rule", "log"),
+    [
+        ("accept", ["alert is over", "confirm true", "prompt nobody"]),
+        ("dismiss", ["alert is over", "confirm false", "prompt null"]),
+    ],
+)
+async def test_questions_of_a_page_are_answered_by_rule(server: AsyncClient, rule: str, log: list[str]) -> None:
+    visit = await visiting(server, "/asking", dialogs=rule)
+    async with visit.episode:
+        told = []
+        for name in ("Alert", "Confirm", "Prompt"):
+            told += (await visit.do("click", on=f'button "{name}"'))["dialogs"]
+        assert await visit.log() == log
+        assert [(each["message"], each["answer"]) for each in told] == [
+            (message, f"{rule}ed") for message in ("Well", "Sure?", "Name?")
+        ]
+
+
+async def test_frames_and_shadows_are_part_of_the_page(server: AsyncClient) -> None:
+    visit = await visiting(server, "/frames")
+    async with visit.episode:
+        text = visit.seen["text"]
+        inner = [line for line in text.splitlines() if 'button "Inner"' in line]
+        assert len(inner) == 2
+        for line in inner:
+            await visit.do("click", ref=ref(line, "Inner"))
+        for line in [line for line in visit.seen["text"].splitlines() if 'button "Nested"' in line]:
+            await visit.do("click", ref=ref(line, "Nested"))
+        await visit.do("click", on='button "Written"')
+        await visit.do("click", on='button "Shadow"')
+        assert await visit.log() == [
+            f"inner {URL}", "inner http://other.test", f"nested {URL}", "nested http://other.test", "written", "shadow",
+        ]  # fmt: skip
+
+
+async def test_a_page_is_permitted_nothing_and_waits_for_nobody(server: AsyncClient) -> None:
+    visit = await visiting(server, "/")
+    async with visit.episode:
+        await visit.do("goto", url="https://own.test/permissions")  # else there would be nothing to ask for
+        await visit.do("click", on='button "Ask"')
+        await visit.do("wait", text="asked for all")
+        assert await visit.log() == [
+            "place 1", "notify denied", "camera NotFoundError", "clipboard NotAllowedError",
+            "midi NotAllowedError", "asked for all",
+        ]  # fmt: skip
+
+
+async def test_a_page_that_changes_is_waited_for_and_looked_at_in_part(server: AsyncClient) -> None:
+    visit = await visiting(server, "/changing", max_chars=2000)
+    async with visit.episode:
+        assert "of" in visit.seen["cut"]
+        await visit.do("click", on='button "Later"')
+        await visit.do("wait", text="Come at last")
+        await visit.do("wait", text_gone="Nothing yet")
+        assert "within" in await visit.error("wait", text="Never")
+        await visit.do("click", on='button "Hash"')
+        assert (await visit.do("wait", url="#there"))["url"].endswith("#there")
+
+        found = (await visit.do("find", text="Item 399"))["found"]
+        (last,) = re.findall(r"listitem \[ref=(\w+)\]: Item 399", found)
+        assert (await visit.do("read_page", ref=last))["read"].strip() == f"- listitem [ref={last}]: Item 399"
+        read = await visit.do("read_page", offset=4000)
+        assert "Item" in read["read"]
+        assert "nothing from character" in await visit.error("read_page", offset=10_000_000)
+        once = ref(visit.seen["text"], 'button "Once"')
+        await visit.do("click", ref=once)
+        gone = await visit.error("click", ref=once)
+        assert once in gone
+        assert "near to it are" in await visit.error("click", ref="e99999")
+
+        seen = await visit.do("click", on='button "Break"')
+        assert seen["console_errors"][0] == "it broke"
+        assert "missing is not defined" in seen["console_errors"][1]
+        zoomed = await visit.try_to("zoom", x=0, y=0, width=200, height=100)
+        assert zoomed.pictures[0].array().shape == (200, 400, 3)
+
+
+async def test_what_has_changed_is_told_where_that_is_shorter(server: AsyncClient) -> None:
+    visit = await visiting(server, "/changing", changes=True, observe=["text", "screenshot"], picture="webp")
+    async with visit.episode:
+        later = ref(visit.seen["text"], 'button "Later"')
+        await visit.do("click", ref=later)
+        result = await visit.try_to("wait", text="Come at last")
+        assert "text" not in result.observation
+        assert "Come at last" in result.observation["changes"]
+        assert "Item 7" not in result.observation["changes"]
+        assert result.pictures[0].format == "webp"
+        assert result.pictures[0].array().shape == (720, 1280, 3)
+
+
+async def test_a_page_that_does_not_come_to_an_end_is_looked_at_all_the_same(server: AsyncClient) -> None:
+    visit = await visiting(server, "/waiting")
+    async with visit.episode:
+        assert visit.seen["loading"] is True
+        assert "Here already" in visit.seen["text"]
