@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,9 @@ from environments.tasks import GraderSpec, Task
 from envserver.runtimes.base import Command, Sandbox, SandboxSpec
 from envserver.runtimes.crun import CrunRuntime
 
-TIMES, RESETS = 30, 10
+TIMES, RESETS = 60, 10
+THINKING_S = (0.05, 0.15)
+"""Before each step: one that follows at once would begin with a frame, and take whole frames more or less."""
 TASK = Task("bench", "", GraderSpec("checks"), hidden={"play": "bench"})
 
 SMALL = (
@@ -48,12 +51,13 @@ LARGE = "<title>Large</title><table>{}</table>".format(
 )
 
 PLAIN = f"""
-import asyncio, json, sys, time
+import asyncio, json, random, sys, time
 from playwright.async_api import async_playwright
 pages = json.load(sys.stdin)
 async def timed(work, times):
-    took = []
+    took, rng = [], random.Random(1)
     for _ in range(times):
+        await asyncio.sleep(rng.uniform(*{THINKING_S}))
         began = time.perf_counter()
         await work()
         took.append(time.perf_counter() - began)
@@ -102,8 +106,9 @@ class BenchPlay(Play):
 
 
 async def _timed(work: Callable[[], Awaitable[Any]], times: int) -> list[float]:
-    took = []
+    took, rng = [], random.Random(1)
     for _ in range(times):
+        await asyncio.sleep(rng.uniform(*THINKING_S))
         began = time.perf_counter()
         await work()
         took.append(time.perf_counter() - began)

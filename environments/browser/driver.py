@@ -35,6 +35,7 @@ MAX_ASKED = 500
 SOURCES = (
     "environments.guest.channel",
     "environments.browser.guest.snapshot",
+    "environments.browser.guest.beside",
     "environments.browser.guest.proxy",
     "environments.browser.guest.chromium",
     "environments.browser.guest.tabs",

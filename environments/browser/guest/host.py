@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 from playwright.async_api import BrowserContext, Error, Page, Playwright
 
 from environments.browser.guest.acting import ActError, Acts, reason
+from environments.browser.guest.beside import drop, hear, quietly
 from environments.browser.guest.chromium import CERTIFICATE, Chromium, make_certificate
 from environments.browser.guest.looking import Looks
 from environments.browser.guest.proxy import Proxy
-from environments.browser.guest.remembered import Remembered, quietly
+from environments.browser.guest.remembered import Remembered
 from environments.browser.guest.tabs import Tab, Tabs
 
 LOOKING = frozenset({"find", "zoom", "read_page"})
@@ -125,16 +126,16 @@ class Host:
         try:
             await asyncio.wait({acting, opened}, timeout=limit_s + 1, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            _drop(acting)  # else it would go on under the next action
+            drop(acting)  # else it would go on under the next action
             raise
         finally:
             opened.cancel()
         if not acting.done() and self.tabs.dialog is not None:
             self._blocked = acting
-            acting.add_done_callback(_hear)
+            acting.add_done_callback(hear)
             return None
         if not acting.done():
-            _drop(acting)
+            drop(acting)
             return f"it did not come to an end within {limit_s:g} s"
         return reason(acting.exception(), limit_s)
 
@@ -193,7 +194,7 @@ class Host:
             tab = self.tabs.current
             loaded = await self._settle(left_s)
             count = self.proxy.count
-            seen = await self._race_dialog(asyncio.wait_for(self._looks.observation(), LOOK_S))
+            seen = await self._race_dialog(asyncio.wait_for(self._look_at_all(), LOOK_S))
             if seen is None:  # a dialog opened just now
                 return await self._looks.place()
             if not loaded:
@@ -201,7 +202,16 @@ class Host:
             if not loaded or (tab == self.tabs.current and self.proxy.count == count and not self.proxy.waiting):
                 break
         tab.shown = tab.snapshot
-        await asyncio.wait_for(self._remembered.note_browser(self._context, self.tabs), LOOK_S)
+        return seen
+
+    async def _look_at_all(self) -> dict[str, Any]:
+        """The page, and what the browser keeps for it: both asked at once."""
+        noting = asyncio.ensure_future(self._remembered.note_browser(self._context, self.tabs))
+        try:
+            seen = await self._looks.observation()
+            await noting
+        finally:
+            drop(noting)
         return seen
 
     async def _race_dialog(self, work: Awaitable[T]) -> T | None:
@@ -210,13 +220,13 @@ class Host:
         try:
             await asyncio.wait({seeing, opened}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            _drop(seeing)
+            drop(seeing)
             raise
         finally:
             opened.cancel()
         if seeing.done():
             return seeing.result()
-        _drop(seeing)
+        drop(seeing)
         return None
 
     async def _settle(self, left_s: float) -> bool:
@@ -333,15 +343,3 @@ class Host:
                 refused.append(url[:500])
                 await quietly(asyncio.wait_for(tab.page.goto("about:blank"), CLOSE_S))
         return refused
-
-
-def _drop(task: asyncio.Task[Any]) -> None:
-    """End what nobody waits for any more."""
-    task.cancel()
-    task.add_done_callback(_hear)
-
-
-def _hear(task: asyncio.Task[Any]) -> None:
-    """So that nobody complains about an error that nobody waits for."""
-    if not task.cancelled():
-        task.exception()

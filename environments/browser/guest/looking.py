@@ -12,6 +12,7 @@ from playwright.async_api import Error, Page
 
 from environments.browser.guest import snapshot
 from environments.browser.guest.acting import ActError
+from environments.browser.guest.beside import drop
 from environments.browser.guest.remembered import Remembered
 from environments.browser.guest.tabs import Tab, Tabs
 
@@ -72,12 +73,12 @@ class Looks:
     async def observation(self) -> dict[str, Any]:
         """All that the episode's options ask for."""
         tab, wanted = self._tabs.current, self._options["observe"]
-        state = await tab.page.evaluate(STATE_JS, MAX_STORED)
+        state, outline = await self._state(tab, outlined="text" in wanted)
         tab.title = state["title"][:MAX_TITLE]
         self._remembered.note_page(tab, state)
         seen: dict[str, Any] = {**await self.place(), "scroll": state["scroll"], "focus": state["focus"]}
-        if "text" in wanted:  # which is the body's: one that there is not would be waited for
-            seen |= await self._text_of(tab) if state["body"] else {"text": ""}
+        if "text" in wanted:
+            seen |= self._text_of(tab, outline)
         if "html" in wanted:
             seen |= self._cut("html", await tab.page.content())
         if "text_content" in wanted:
@@ -85,6 +86,18 @@ class Looks:
         if "screenshot" in wanted:
             seen["images"] = [await self.picture()]
         return seen
+
+    @staticmethod
+    async def _state(tab: Tab, *, outlined: bool) -> tuple[dict[str, Any], str]:
+        """What the page says of itself, and its outline: both asked at once. Without a body there is nothing in it."""
+        outline = asyncio.ensure_future(_outline(tab.page)) if outlined else None
+        try:
+            state: dict[str, Any] = await tab.page.evaluate(STATE_JS, MAX_STORED)
+            # A body that there is not would be waited for.
+            return state, await outline if outline is not None and state["body"] else ""
+        finally:
+            if outline is not None:
+                drop(outline)
 
     async def place(self) -> dict[str, Any]:
         """Where the browser stands; asks the current page nothing."""
@@ -101,9 +114,8 @@ class Looks:
         with contextlib.suppress(Error, TimeoutError):  # it does not answer; it is not what the policy looks at
             tab.title = (await asyncio.wait_for(tab.page.title(), TITLE_S))[:MAX_TITLE]
 
-    async def _text_of(self, tab: Tab) -> dict[str, Any]:
-        before, text = tab.shown, await _outline(tab.page)
-        tab.snapshot = text
+    def _text_of(self, tab: Tab, text: str) -> dict[str, Any]:
+        before, tab.snapshot = tab.shown, text
         if self._options["changes"] and before:
             changes = snapshot.difference(before, text)
             if len(changes) < len(text) // 2:

@@ -8,14 +8,13 @@ it. What Chromium writes late (localStorage), not from one start to the next (co
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.async_api import BrowserContext, Error, Frame, Page
+from playwright.async_api import BrowserContext, Frame, Page
 
+from environments.browser.guest.beside import quietly
 from environments.browser.guest.tabs import Tab, Tabs
 
 MAX_ORIGINS = 50
@@ -33,11 +32,6 @@ SESSION_JS = """(([origin, items]) => {
 
 Stored = dict[str, list[dict[str, str]] | None]
 """By origin; None where it was too much to be noted."""
-
-
-async def quietly(work: Awaitable[Any]) -> None:
-    with contextlib.suppress(Error, TimeoutError):  # what it was for is gone then
-        await work
 
 
 @dataclass

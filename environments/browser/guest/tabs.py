@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Dialog, Download, Error, FileChooser, Frame, Page
+
+from environments.browser.guest.beside import quietly
 
 MAX_TABS = 10
 MAX_EVENTS = 20
@@ -272,7 +273,7 @@ class Tabs:
         return name
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(_quietly(work))
+        task = asyncio.ensure_future(quietly(work))
         self._works.add(task)
         task.add_done_callback(self._works.discard)
         return task
@@ -281,11 +282,6 @@ class Tabs:
 async def _accept(dialog: Dialog, text: str | None = None) -> None:
     """With what stands in the field, unless another text is given, as a browser's own button does."""
     await dialog.accept(dialog.default_value if text is None else text)
-
-
-async def _quietly(work: Any) -> None:
-    with contextlib.suppress(Error):  # the page went away meanwhile
-        await work
 
 
 async def _close(page: Page) -> None:
