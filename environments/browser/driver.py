@@ -37,6 +37,7 @@ SOURCES = (
     "environments.browser.guest.snapshot",
     "environments.browser.guest.beside",
     "environments.browser.guest.proxy",
+    "environments.browser.guest.playing",
     "environments.browser.guest.chromium",
     "environments.browser.guest.tabs",
     "environments.browser.guest.acting",

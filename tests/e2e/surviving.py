@@ -48,9 +48,28 @@ for each in killed:
     select.select([each], [], [])  # until it has ended
 """
 
+KILL_DRIVER = """
+import os
+from pathlib import Path
+killed = []
+for process in Path("/proc").glob("[0-9]*"):
+    try:
+        if (process / "cmdline").read_bytes().split(b"\\0")[0].endswith(b"/playwright/driver/node"):
+            os.kill(int(process.name), 9)
+            killed.append(process.name)
+    except OSError:
+        pass
+assert killed, "there was none"
+"""
+
 Action = dict[str, Any]
 Disturb = Callable[[int, bool], None]
 """Called before each step with its number and whether a form is half filled in: may kill whatever it likes."""
+
+
+def kill_driver(node: Node) -> None:
+    """Playwright's processes on the node, which speak with the browsers."""
+    node.docker("exec", node.container, "python3", "-c", KILL_DRIVER)
 
 
 def kill(node: Node, kind: str = "") -> None:

@@ -13,7 +13,7 @@ from envserver_sdk import AsyncEpisode, Client
 from envserver_sdk.models import Outcome, StepResult
 from tests.conftest import Node
 from tests.e2e.conftest import ServerProcess
-from tests.e2e.surviving import Survivor, kill
+from tests.e2e.surviving import Survivor, kill, kill_driver
 from tests.load.own_pages import OTHER, URL, own_server, ref
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
@@ -133,6 +133,15 @@ async def test_what_a_page_empties_afterwards_stays_empty(node: Node, episode: A
     kill(node)
     await find_dead(episode)
     assert "session nothing local nothing cookie one database one" in await found(episode)
+
+
+async def test_a_driver_that_dies_is_started_again_with_its_browser(node: Node, episode: AsyncEpisode) -> None:
+    await keep(episode, episode.observation["text"], "one")
+    for _ in range(2):
+        kill_driver(node)
+        seen = await find_dead(episode)
+        assert seen["url"] == f"{URL}/"
+        assert "session one local one cookie one database one was found" in await found(episode)
 
 
 async def test_a_page_that_crashes_leaves_its_tab_what_it_had(node: Node, episode: AsyncEpisode) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +50,32 @@ async def test_an_episode_in_a_warm_sandbox_is_like_any_other(
             assert claimed["labels"]["purpose"] == "episode"
     server.kill(signal.SIGTERM)
     assert not sandboxes(node)
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_a_browser_is_warm_and_whatever_page_an_episode_begins_with(
+    make_server: Callable[..., ServerProcess], node: Node
+) -> None:
+    server = make_server(ENVSERVER_POOL_SIZE="1")
+    async with AsyncClient(server.url) as client:
+        other: dict[str, Any] = {"viewport": {"width": 640, "height": 480}, "locale": "de-DE"}
+        claims = 0
+        for number, options in enumerate(({}, {}, other, {})):
+            kept = [entry["sandbox_id"] for entry in warm(node)]
+            async with client.create(
+                "browser", task_set="miniwob", task="click-test", seed=1, options=options
+            ) as episode:
+                if kept:
+                    (claimed,) = [entry for entry in sandboxes(node) if entry["sandbox_id"] in kept]
+                    assert claimed["labels"]["episode"] == episode.episode_id
+                    claims += 1
+                (ref,) = re.findall(r'button "Click Me!".*\[ref=(\w+)\]', episode.observation["text"])
+                step = await episode.step({"type": "click", "ref": ref})
+                assert (step.reward, step.terminated) == (1.0, True)
+            if number:
+                assert await pool_is_filled(server.url)
+        assert claims == 2
+    server.stop()
 
 
 @pytest.mark.usefixtures("nothing_left")

@@ -17,9 +17,8 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from playwright.async_api import async_playwright
-
 from environments.browser.guest.host import Host
+from environments.browser.guest.playing import Playing
 from environments.guest.channel import Channel
 
 GATHER_S = 0.001
@@ -78,10 +77,13 @@ class Program:
 
 
 async def serve() -> None:
-    async with async_playwright() as playwright:
-        host = Host(playwright)
+    playing = Playing()
+    try:
+        host = Host(playing)
         await host.prepare()
         await Program(host, Channel(3, 4)).serve()
+    finally:
+        await playing.stop()
 
 
 def main() -> None:

@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Error, Playwright
+from playwright.async_api import Browser, BrowserContext, Error
+
+from environments.browser.guest.playing import Playing
 
 EXECUTABLE = "/usr/lib/chromium/chromium"
 HOME = Path("/tmp/browser")
@@ -74,8 +76,8 @@ def make_certificate() -> str:
 class Chromium:
     """Its one context has everything that a site may remember, in a profile on the disk of the sandbox."""
 
-    def __init__(self, playwright: Playwright, proxy_port: int, key_digest: str) -> None:
-        self._playwright = playwright
+    def __init__(self, playing: Playing, proxy_port: int, key_digest: str) -> None:
+        self._playing = playing
         self._port = proxy_port
         self._key_digest = key_digest
         self._profile = HOME / "profile"
@@ -85,7 +87,7 @@ class Chromium:
 
     @property
     def alive(self) -> bool:
-        return self._browser is not None and self._browser.is_connected()
+        return self._playing.alive and self._browser is not None and self._browser.is_connected()
 
     async def start(self, options: dict[str, Any]) -> BrowserContext:
         """One that knows nothing yet. Raises: playwright.async_api.Error."""
@@ -120,7 +122,8 @@ class Chromium:
 
     async def _launch(self, options: dict[str, Any]) -> BrowserContext:
         """Without the permission for anything."""
-        context = await self._playwright.chromium.launch_persistent_context(
+        playwright = await self._playing.playwright()
+        context = await playwright.chromium.launch_persistent_context(
             self._profile,
             executable_path=EXECUTABLE,
             headless=True,

@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from playwright.async_api import BrowserContext, Error, Page, Playwright
+from playwright.async_api import BrowserContext, Error, Page
 
 from environments.browser.guest.acting import ActError, Acts, reason
 from environments.browser.guest.beside import drop, hear, quietly
 from environments.browser.guest.chromium import CERTIFICATE, Chromium, make_certificate
 from environments.browser.guest.looking import Looks
+from environments.browser.guest.playing import Playing
 from environments.browser.guest.proxy import Proxy
 from environments.browser.guest.remembered import Remembered
 from environments.browser.guest.tabs import Tab, Tabs
@@ -42,8 +43,8 @@ T = TypeVar("T")
 class Host:
     """One episode's browser."""
 
-    def __init__(self, playwright: Playwright) -> None:
-        self._playwright = playwright
+    def __init__(self, playing: Playing) -> None:
+        self._playing = playing
         self.proxy: Proxy
         self._chromium: Chromium
         self._context: BrowserContext
@@ -61,7 +62,7 @@ class Host:
         digest = make_certificate()
         self.proxy = Proxy(str(CERTIFICATE))
         await self.proxy.start()
-        self._chromium = Chromium(self._playwright, self.proxy.port, digest)
+        self._chromium = Chromium(self._playing, self.proxy.port, digest)
 
     async def open(self, options: dict[str, Any]) -> None:
         """A browser with an empty page: longer than a first page takes. Raises: playwright.async_api.Error."""

@@ -26,7 +26,12 @@ class ScriptedBrowser:
 
 
 class ScriptedPlaywright:
-    """Refuses a profile in which a file says that it is spoilt; else leaves one behind."""
+    """Refuses a profile in which a file says that it is spoilt; else leaves one behind. Its process never ends."""
+
+    alive = True
+
+    async def playwright(self) -> ScriptedPlaywright:
+        return self
 
     def __init__(self) -> None:
         self.chromium = self

@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import async_playwright
-
 from environments.browser.guest import chromium, host
+from environments.browser.guest.playing import Playing
 from environments.browser.options import Options
 from environments.browser.play import Play
 from environments.browser.web.messages import Request
@@ -72,8 +71,11 @@ async def host_browser() -> AsyncIterator[HostBrowser]:
         chromium.HOME = Path(folder)
         for module in (chromium, host):
             vars(module)["CERTIFICATE"] = chromium.HOME / "proxy.pem"
-        async with async_playwright() as playwright:
-            program = host.Host(playwright)
+        playing = Playing()
+        program = host.Host(playing)
+        try:
             await program.prepare()
             yield HostBrowser(program)
             await program._chromium.end()
+        finally:
+            await playing.stop()
