@@ -126,6 +126,7 @@ async def docker_runtime(node: Node) -> AsyncIterator[DockerRuntime]:
     await made.close()
 
 
+@pytest.hookimpl(tryfirst=True)  # the plugin reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several processes (`-n 2 --dist loadgroup`) one has all tests that need the machine, one after the other.
 
