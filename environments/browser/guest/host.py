@@ -191,16 +191,17 @@ class Host:
         began = asyncio.get_running_loop().time()
         while True:
             await self.tabs.windows()
-            left_s = settle_s - (asyncio.get_running_loop().time() - began)
-            tab = self.tabs.current
+            tab, left_s = self.tabs.current, settle_s - (asyncio.get_running_loop().time() - began)
             loaded = await self._settle(left_s)
             count = self.proxy.count
             seen = await self._race_dialog(asyncio.wait_for(self._look_at_all(), LOOK_S))
             if seen is None:  # a dialog opened just now
                 return await self._looks.place()
-            if not loaded:
+            moved_on = not self.tabs.is_current(tab) or self.proxy.count != count or self.proxy.waiting > 0
+            if loaded and not moved_on:
+                break
+            if not loaded or left_s <= 0:  # it may never come to an end
                 seen["loading"] = True
-            if not loaded or (tab == self.tabs.current and self.proxy.count == count and not self.proxy.waiting):
                 break
         tab.shown = tab.snapshot
         return seen

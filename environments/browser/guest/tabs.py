@@ -122,8 +122,13 @@ class Tabs:
 
     @property
     def current(self) -> Tab:
-        assert self._current is not None
+        """Raises: playwright.async_api.Error, where a page has just closed the last one."""
+        if self._current is None:
+            raise Error("there is no tab any more")
         return self._current
+
+    def is_current(self, tab: Tab) -> bool:
+        return self._current is tab
 
     @property
     def number(self) -> int:
