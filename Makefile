@@ -14,7 +14,7 @@ demo: up
 	@echo "The node runs on; make down ends it."
 
 test: lint images
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import pytest_asyncio
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from envserver.images import compose
 from envserver.images.node import compose_container, import_built_images
@@ -126,12 +128,15 @@ async def docker_runtime(node: Node) -> AsyncIterator[DockerRuntime]:
     await made.close()
 
 
-@pytest.hookimpl(tryfirst=True)  # the plugin reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes (`-n 2 --dist loadgroup`) one has all tests that need the machine, one after the other.
+class OneForTheMachine(LoadScopeScheduling):  # type: ignore[misc]
+    """Of several processes one has all tests that need the machine, one after the other.
 
-    The others have those that need nothing but the processor.
+    The others have those of tests/unit, which need nothing but the processor, a file at a time.
     """
-    for item in items:
-        if item.get_closest_marker("node") or not item.path.is_relative_to(ROOT / "tests" / "unit"):
-            item.add_marker(pytest.mark.xdist_group("machine"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0] if nodeid.startswith("tests/unit/") else "machine"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForTheMachine:
+    return OneForTheMachine(config, log)
