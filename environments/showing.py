@@ -18,7 +18,7 @@ _SILENT = frozenset(
 """Of no use to a model, or shown in another way."""
 
 
-_PAGES = ("text", "changes", "html", "text_content", "found", "read")
+PAGES = ("text", "changes", "html", "text_content", "found", "read")
 """Of a browser: what it has to show, each as long as a page."""
 
 
@@ -44,13 +44,13 @@ def as_text(observation: Mapping[str, Any]) -> str:
 
 def _browser_as_text(seen: Mapping[str, Any]) -> str:
     """What is not the page comes first: of a long text only the first part may be shown."""
-    about = {name: value for name, value in seen.items() if name not in _PAGES and name != "images"}
+    about = {name: value for name, value in seen.items() if name not in PAGES and name != "images"}
     lines = [
         f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
         for name, value in about.items()
         if value not in (None, [])
     ]
-    pages = [name for name in _PAGES if name in seen]
+    pages = [name for name in PAGES if name in seen]
     shown = [str(seen[name]) if len(pages) == 1 else f"{name}:\n{seen[name]}" for name in pages]
     return "\n\n".join(("\n".join(lines), *shown))
 

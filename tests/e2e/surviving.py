@@ -36,9 +36,9 @@ killed = []
 for process in Path("/proc").glob("[0-9]*"):
     try:
         said = (process / "cmdline").read_bytes().decode("latin-1").replace("\\0", " ")
-        # The main process has no type; those of the types have, and the programs around them do not begin so.
+        # Chromium's main process has no type; those of the types have, and the programs around them do not begin so.
         kind = said.partition("--type=")[2].partition(" ")[0]
-        if said.startswith("/usr/lib/chromium/chromium ") and kind == sys.argv[1]:
+        if said.partition(" ")[0].endswith(sys.argv[1]) and kind == sys.argv[2]:
             killed.append(os.pidfd_open(int(process.name)))
             os.kill(int(process.name), 9)
     except OSError:
@@ -48,20 +48,6 @@ for each in killed:
     select.select([each], [], [])  # until it has ended
 """
 
-KILL_DRIVER = """
-import os
-from pathlib import Path
-killed = []
-for process in Path("/proc").glob("[0-9]*"):
-    try:
-        if (process / "cmdline").read_bytes().split(b"\\0")[0].endswith(b"/playwright/driver/node"):
-            os.kill(int(process.name), 9)
-            killed.append(process.name)
-    except OSError:
-        pass
-assert killed, "there was none"
-"""
-
 Action = dict[str, Any]
 Disturb = Callable[[int, bool], None]
 """Called before each step with its number and whether a form is half filled in: may kill whatever it likes."""
@@ -69,12 +55,12 @@ Disturb = Callable[[int, bool], None]
 
 def kill_driver(node: Node) -> None:
     """Playwright's processes on the node, which speak with the browsers."""
-    node.docker("exec", node.container, "python3", "-c", KILL_DRIVER)
+    node.docker("exec", node.container, "python3", "-c", KILL, "/playwright/driver/node", "")
 
 
 def kill(node: Node, kind: str = "") -> None:
     """Chromium's processes of this kind on the node; the main one has none."""
-    node.docker("exec", node.container, "python3", "-c", KILL, kind)
+    node.docker("exec", node.container, "python3", "-c", KILL, "/chromium/chromium", kind)
 
 
 def action_of(step: Step, seen: Mapping[str, Any]) -> Action:

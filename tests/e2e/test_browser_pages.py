@@ -87,7 +87,7 @@ async def test_a_pointer_is_felt_where_it_is(server: AsyncClient) -> None:
         await visit.do("click", x=30, y=30, count=2)
         assert await visit.log() == ["click press 0 30 30", "click press 0 30 30", "dblclick press 0 30 30"]
         await visit.do("click", on='button "Press"', button="right", modifiers=["Shift", "Alt"])
-        assert await visit.log() == ["auxclick press 2 shift alt 70 40", "contextmenu press 2 shift alt 70 40"][::-1]
+        assert await visit.log() == ["contextmenu press 2 shift alt 70 40", "auxclick press 2 shift alt 70 40"]
         await visit.do("click", on='button "Press"', button="middle")
         assert await visit.log() == ["auxclick press 1 70 40"]
 

@@ -21,8 +21,6 @@ FRAMES_JS = "() => new Promise(done => requestAnimationFrame(() => requestAnimat
 DRAG_MOVES = 10
 REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
 """What Playwright's log says of an element that an action could not be done to."""
-
-
 _CALLED = re.compile(r"^[A-Z]\w+\.\w+: ")
 _LATE = re.compile(r"Timeout \d+ms exceeded\.?")
 

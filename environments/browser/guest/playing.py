@@ -5,6 +5,7 @@ The kernel may end it like any other, for want of memory: then it is started aga
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from pathlib import Path
@@ -24,7 +25,11 @@ class Playing:
 
     @property
     def alive(self) -> bool:
-        return self._process >= 0 and not select.select([self._process], [], [], 0)[0]
+        if self._process < 0:
+            return False
+        ended = select.poll()  # select(2) stops at descriptor 1024, and pages open as many connections as they like
+        ended.register(self._process, select.POLLIN)
+        return not ended.poll(0)
 
     async def playwright(self) -> Playwright:
         """One whose process runs. Raises: playwright.async_api.Error, OSError."""
@@ -49,5 +54,8 @@ class Playing:
 
 
 def _children() -> set[int]:
-    found = [int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
-    return set(found)
+    found = set[int]()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found.update(map(int, (task / "children").read_text().split()))
+    return found

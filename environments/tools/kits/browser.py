@@ -20,7 +20,7 @@ from environments.browser.options import parse_options
 from environments.browser.plays import OpenPlay, make_play
 from environments.environment import JsonObject, Needs, Transition, tools_of
 from environments.programs import JunkError
-from environments.showing import as_text
+from environments.showing import PAGES, as_text
 from environments.tasks import Task
 from environments.tools.kit import Kit
 from environments.tools.tool import ArgumentsError, Tool, ToolContext, ToolResult
@@ -35,7 +35,7 @@ HOW_TO_END = f"To say that it is infeasible, give an answer that begins with the
 FAILURES = (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
 NOT_BEGUN = "the browser could not be begun"
 AGAIN = "the browser had ended and was begun again: this is its first page, and what you asked for was not done"
-BIG = ("text", "changes", "html", "text_content", "images", "found", "read")
+BIG = (*PAGES, "images")
 
 
 class BrowserKit(Kit):
