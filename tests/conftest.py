@@ -128,14 +128,17 @@ async def docker_runtime(node: Node) -> AsyncIterator[DockerRuntime]:
     await made.close()
 
 
+WITHOUT_A_NODE = ("tests/unit/", "tests/fuzz/", "tests/integration/test_guest_agent.py")
+
+
 class OneForTheMachine(LoadScopeScheduling):  # type: ignore[misc]
     """Of several processes one has all tests that need the machine, one after the other.
 
-    The others have those of tests/unit, which need nothing but the processor, a file at a time.
+    The others have those that need little but the processor, a file at a time.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0] if nodeid.startswith("tests/unit/") else "machine"
+        return nodeid.partition("::")[0] if nodeid.startswith(WITHOUT_A_NODE) else "machine"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneForTheMachine:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from envserver.demo import browser, code, gym, tools
+from envserver.demo import browser, code, errand, gym, tools
 from envserver.demo.table import Played, table_of
 from envserver_sdk import Client, Timeouts
 
@@ -17,7 +17,7 @@ RECONNECT_S = 10.0
 """Whoever shows a demo is not to wait long to hear that there is no node."""
 
 Demo = Callable[[Client, Console], list[Played]]
-DEMOS: tuple[Demo, ...] = (code.play, tools.play, gym.play, browser.play)
+DEMOS: tuple[Demo, ...] = (code.play, tools.play, gym.play, browser.play, errand.play)
 
 
 def play(url: str, api_key: str | None = None, *, as_json: bool = False) -> int:

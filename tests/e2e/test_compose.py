@@ -88,6 +88,7 @@ def test_make_demo_plays_every_environment_and_shows_rewards_and_times(project: 
     assert rewards[:5] == ["1", "1", "1", "1", "0"], "HumanEval, the last one with a wrong draft"
     assert rewards[5:7] == ["1", "0.5"], "a question that was looked up, and one that was guessed"
     assert float(rewards[7]) >= 475, "CartPole"
+    assert rewards[8:] == ["1", "0", "1"], "a page that was clicked, one that was told to pay, and an errand in a shop"
     assert "milliseconds by phase" in said
     assert said.count("HumanEval/") >= 10, "each episode and its row in the table"
     with Client(project.url) as client:
