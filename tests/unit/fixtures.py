@@ -65,7 +65,7 @@ def unblocked_loop() -> Iterator[BlockBuster]:
 @pytest.fixture
 def gates(monkeypatch: pytest.MonkeyPatch) -> scripted.Gates:
     fresh = scripted.Gates()
-    monkeypatch.setattr(scripted, "GATES", fresh)
+    monkeypatch.setattr("tests.unit.scripted.gates.GATES", fresh)
     return fresh
 
 

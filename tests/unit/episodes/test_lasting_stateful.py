@@ -38,6 +38,7 @@ from envserver_sdk.models import CheckpointKind, EpisodeState, ForkCheckpoint
 from tests.unit import scripted
 from tests.unit.episodes.helpers import begin, request, until
 from tests.unit.episodes.lives import Lives
+from tests.unit.scripted import gates
 
 TTL_S = 10_000.0
 EPISODE_S = scripted.ScriptedEnvironment.spec.episode_timeout_s
@@ -89,7 +90,7 @@ class LastingEpisodes(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = VirtualLoop()
-        scripted.GATES = scripted.Gates()
+        gates.GATES = scripted.Gates()
         self.directory = Path(tempfile.mkdtemp(prefix="journal-"))
         self.lives = Lives(self.directory, default_idle_timeout_s=1e9, default_ttl_s=TTL_S)
         self.real_clock = clock.steady, clock.wall

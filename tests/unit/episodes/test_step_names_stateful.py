@@ -22,6 +22,7 @@ from envserver_sdk.errors import Problem
 from tests.unit import scripted
 from tests.unit.episodes.helpers import begin
 from tests.unit.fixtures import ENVIRONMENTS, make_config
+from tests.unit.scripted import gates
 
 ACTIONS = [{"type": "echo", "value": 1}, {"type": "echo", "value": 2}, {"type": "wait", "gate": "g"}, {"type": "end"}]
 
@@ -30,7 +31,7 @@ class StepNames(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        scripted.GATES = scripted.Gates()
+        gates.GATES = scripted.Gates()
         self.runtime = scripted.ScriptedRuntime()
         self.generation = 1
         self.sent: list[dict[str, Any]] = []
@@ -82,7 +83,7 @@ class StepNames(RuleBasedStateMachine):
             if action["type"] != "wait":
                 await record.wait(5)
             elif not record.done:
-                await scripted.GATES.reached("g")
+                await gates.GATES.reached("g")
             return record
 
         try:
@@ -107,7 +108,7 @@ class StepNames(RuleBasedStateMachine):
             return
 
         async def finish() -> None:
-            scripted.GATES.open("g")
+            gates.GATES.open("g")
             await self.episode.record(len(self.sent), None).wait(5)
 
         self.run(finish())
@@ -117,8 +118,8 @@ class StepNames(RuleBasedStateMachine):
 
     @staticmethod
     def close_gates() -> None:
-        counts, scripted.GATES = scripted.GATES.counts, scripted.Gates()
-        scripted.GATES.counts = counts
+        counts, gates.GATES = gates.GATES.counts, scripted.Gates()
+        gates.GATES.counts = counts
 
     @rule()
     def reset(self) -> None:
@@ -137,7 +138,7 @@ class StepNames(RuleBasedStateMachine):
 
     @invariant()
     def each_name_ran_once(self) -> None:
-        assert scripted.GATES.counts["steps"] == self.executed
+        assert gates.GATES.counts["steps"] == self.executed
 
     @invariant()
     def one_container_or_none(self) -> None:
