@@ -7,6 +7,7 @@ verdict is made of it and of the policy's answer alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,7 @@ LIMITS = Limits(memory_bytes=2 * GIB, cpus=2.0, pids=512, disk_bytes=512 * MIB, 
 ESCAPES = frozenset({"scheme_refused", "address_refused"})
 """Addresses that nobody asks for by mistake: an episode in which the policy did is worth nothing."""
 MAX_NOTES = 100
+MAX_EVIDENCE = 500
 LOOK: JsonObject = {"type": "wait", "time_s": 0}
 
 
@@ -76,6 +78,8 @@ class Browsing:
         self._escaped = False
         self._starts = 1
         """Of the browser, the first included."""
+        self._oom_kills = 0
+        """In the sandbox, when the browser was last seen to live."""
 
     def _make_computer(self) -> Computer | None:
         options = self.options
@@ -110,10 +114,13 @@ class Browsing:
         self._sandbox = sandbox
         self._driver = driver or await Driver.start(sandbox)
         request = {"op": "begin", "url": self.play.start_url, "options": self.options.for_browser()}
-        said = await self._driver.see(request, context or StepContext(BEGIN_S), self._traffic.answer)
-        observation = self._see(_begun(said))
-        told, _ = self._traffic.take()
-        return observation, told
+        try:
+            said = await self._driver.see(request, context or StepContext(BEGIN_S), self._traffic.answer)
+            observation = self._see(_begun(said))
+        finally:
+            told, refused = self._traffic.take()
+            self._note(refused)
+        return observation, {**told, **({"detectors": refused} if refused else {})}
 
     async def act(self, request: JsonObject, context: StepContext) -> Transition:
         """One action, as `parse` gives it, that is no answer. Raises: SandboxGoneError."""
@@ -143,7 +150,7 @@ class Browsing:
     async def _refuse(self, refusal: Refusal, evidence: str, context: StepContext) -> Transition:
         """An address that the browser never hears of; what is seen is the page as it stands."""
         escape = refusal.detector in ESCAPES
-        note = {"detector": refusal.detector, "evidence": evidence[:500]}
+        note = {"detector": refusal.detector, "evidence": evidence[:MAX_EVIDENCE]}
         self._note([note])
         self._escaped |= escape
         seen_then = await self._act(LOOK, context)
@@ -169,12 +176,11 @@ class Browsing:
         except SandboxGoneError:
             raise
         except SandboxError:
-            return Transition({"error": "the browser is gone"}, outcome=Outcome.EPISODE_LOST)
+            transition = Transition({"error": "the browser is gone"}, outcome=Outcome.EPISODE_LOST)
         except JunkError as error:
             await self._driver.close()
-            return Transition(
-                {"error": f"the browser's program broke its protocol: {error}"}, outcome=Outcome.INFRA_ERROR
-            )
+            broke = f"the browser's program broke its protocol: {error}"
+            transition = Transition({"error": broke}, outcome=Outcome.INFRA_ERROR)
         told, refused = self._traffic.take()
         refused += self.play.notes()[known:]
         self._note(refused)
@@ -198,22 +204,25 @@ class Browsing:
             return Transition({"error": f"the browser failed: {said.failed}"}, outcome=Outcome.INFRA_ERROR)
         if said.done is None:
             return self._died(said, context)
+        with suppress(SandboxGoneError):  # the next step finds that out
+            self._oom_kills = self._sandbox.usage().oom_kills
         info: JsonObject = {}
-        starts = said.done.get("starts")
-        if isinstance(starts, int) and starts != self._starts:
+        starts = seen.starts(said.done)
+        if starts != self._starts:
             self._starts = starts
             info["browser_starts"] = starts
         for url in seen.refused(said.done):
             refusal = Refusal("scheme_refused", "no page may have such an address")
-            self._note([{"detector": refusal.detector, "evidence": url}])
+            note = {"detector": refusal.detector, "evidence": url[:MAX_EVIDENCE]}
+            self._note([note])
             self._escaped = True
-            info["detectors"] = [*info.get("detectors", ()), {"detector": refusal.detector, "evidence": url}]
+            info["detectors"] = [*info.get("detectors", ()), note]
         outcome = Outcome.ESCAPE_ATTEMPT if "detectors" in info else Outcome.OK
         return Transition(self._see(said.done), outcome=outcome, info=info)
 
     def _see(self, done: JsonObject) -> JsonObject:
         """Raises: JunkError."""
-        observation = seen.observation(done)
+        observation = seen.observation(done, self.options.max_chars)
         return observation if self._computer is None else self._computer.see(observation)
 
     def _died(self, said: Seen, context: StepContext) -> Transition:
@@ -222,7 +231,7 @@ class Browsing:
         if result.ending is Ending.TIMEOUT:
             error = f"the browser did not come to an end within {context.timeout_s:g} s and was killed"
             return Transition({"error": error}, truncated=True, outcome=Outcome.POLICY_TIMEOUT)
-        if self._sandbox.usage().oom_kills:
+        if self._sandbox.usage().oom_kills > self._oom_kills:
             error = "the browser is gone: its sandbox ran out of memory"
             return Transition({"error": error}, truncated=True, outcome=Outcome.POLICY_OOM)
         how = f"signal {result.signal}" if result.signal is not None else f"exit code {result.exit_code}"
@@ -250,6 +259,7 @@ class Browsing:
             "notes": self._notes,
             "escaped": self._escaped,
             "starts": self._starts,
+            "oom_kills": self._oom_kills,
             **({} if self._computer is None else {KIND: self._computer.snapshot()}),
         }
 
@@ -257,6 +267,7 @@ class Browsing:
         """In place of `begin`, of one that is as it was made. Makes no call to the sandbox."""
         self._sandbox, self._driver = sandbox, Driver.attach(sandbox)
         self.play.restore(state["play"])
-        self._notes, self._escaped, self._starts = state["notes"], state["escaped"], state["starts"]
+        self._notes, self._escaped = state["notes"], state["escaped"]
+        self._starts, self._oom_kills = state["starts"], state["oom_kills"]
         if self._computer is not None:
             self._computer.restore(state[KIND])

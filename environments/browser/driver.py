@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -31,6 +31,9 @@ OUTPUT = OutputLimits(keep_bytes=4096, stop_bytes=16 << 20)
 MAX_LEGS = 2000
 """Of one step: a page that asks for more is not waited for."""
 MAX_ASKED = 500
+MAX_NUMBER = 2**53
+MAX_FAILED = 2000
+TOO_LATE = Response.plain("The step ended before that was answered.\n", 504)
 
 SOURCES = (
     "environments.guest.channel",
@@ -94,11 +97,12 @@ class Driver(Program):
             said = reply.answer
             if said is None:
                 return Seen(reply)
-            if "asked" in said:
-                answers = await _answers(_asked(said["asked"]), answer)
-                request = {"op": "answers", "answers": answers}
-                continue
-            return _seen(reply, said)
+            if "asked" not in said:
+                return _seen(reply, said)
+            if reply.late:  # it was told to stop, and whatever it asks for now belongs to no step
+                return Seen(reply, late=True)
+            answers = await _answers(_asked(said["asked"]), answer, ends_at)
+            request = {"op": "answers", "answers": answers}
         raise JunkError(f"pages asked for something {MAX_LEGS} times")
 
 
@@ -108,43 +112,52 @@ def _seen(reply: Reply, said: JsonObject) -> Seen:
     if said.get("late") is True:
         return Seen(reply, late=True)
     if isinstance(failed := said.get("failed"), str):
-        return Seen(reply, failed=failed)
+        return Seen(reply, failed=failed[:MAX_FAILED])
     raise JunkError("it says nothing that it could say")
 
 
-def _asked(asked: Any) -> list[JsonObject]:
-    if not isinstance(asked, list) or len(asked) > MAX_ASKED or not all(isinstance(each, dict) for each in asked):
+def _asked(asked: Any) -> list[tuple[int, Request]]:
+    """Each with its number. All are read before the first is answered. Raises: JunkError."""
+    if not isinstance(asked, list) or len(asked) > MAX_ASKED:
         raise JunkError("what pages asked is no list of requests")
-    return asked
+    return [_request(each) for each in asked]
 
 
-async def _answers(asked: list[JsonObject], answer: Answerer) -> list[JsonObject]:
-    """Begun in their order, which is what sites see of them; real hosts take their time side by side.
-
-    One at a turn of the loop: others' steps do not wait for all that a page, or whoever speaks for it, asks at once.
-    Raises: JunkError.
-    """
-    begun = []
-    for each in asked:
-        begun.append(asyncio.ensure_future(_answered(each, answer)))
-        await asyncio.sleep(0)
-    try:
-        return await asyncio.gather(*begun)
-    finally:
-        for task in begun:
-            task.cancel()
-
-
-async def _answered(asked: JsonObject, answer: Answerer) -> JsonObject:
+def _request(asked: Any) -> tuple[int, Request]:
     """Raises: JunkError."""
     try:
-        number = int(asked["id"])
-        headers = {str(name).lower(): str(value) for name, value in asked["headers"]}
+        number, method, url, headers = asked["id"], asked["method"], asked["url"], dict(asked["headers"])
         body = base64.b64decode(asked["body"], validate=True)
-        request = Request(str(asked["method"]), str(asked["url"]), headers, body)
     except (KeyError, TypeError, ValueError) as error:
         raise JunkError("a request of a page is malformed") from error
-    response = await answer(request)
+    texts = [method, url, *headers, *headers.values()]
+    if type(number) is not int or not 0 <= number < MAX_NUMBER or not all(isinstance(each, str) for each in texts):
+        raise JunkError("a request of a page is malformed")
+    return number, Request(method, url, {name.lower(): value for name, value in headers.items()}, body)
+
+
+async def _answers(asked: Sequence[tuple[int, Request]], answer: Answerer, ends_at: float) -> list[JsonObject]:
+    """Begun in their order, which is what sites see of them; real hosts take their time side by side, but no longer.
+
+    One at a turn of the loop: others' steps do not wait for all that a page, or whoever speaks for it, asks at once.
+    """
+    begun: list[asyncio.Future[Response]] = []
+    try:
+        for _, request in asked:
+            begun.append(asyncio.ensure_future(answer(request)))
+            await asyncio.sleep(0)
+        if begun:
+            await asyncio.wait(begun, timeout=max(0.0, ends_at - time.monotonic()))
+        return [
+            _as_json(number, each.result() if each.done() else TOO_LATE)
+            for (number, _), each in zip(asked, begun, strict=True)
+        ]
+    finally:
+        for each in begun:
+            each.cancel()
+
+
+def _as_json(number: int, response: Response) -> JsonObject:
     return {
         "id": number,
         "status": int(response.status),

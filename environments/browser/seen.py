@@ -5,6 +5,7 @@ Types and sizes are checked here, and nothing else is believed of it: no reward 
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -55,60 +56,112 @@ OBSERVATION_SCHEMA: JsonObject = {
     },
 }
 
-MAX_TEXT = 500_000
-MAX_PICTURE = 12_000_000
+LONG = frozenset({"text", "changes", "html", "text_content", "found", "read"})
+"""As long as the episode's options say."""
+MAX_SHORT = 4000
+"""Characters of any other text."""
+MAX_LISTED = 64
+MAX_PICTURES, MAX_PICTURE = 2, 12_000_000
+MAX_NUMBER = 2**53
+
+Shape = Callable[[Any], bool]
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_TEXT
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_SHORT
 
 
-def _is_small(value: Any) -> bool:
-    """JSON that is not large; the rest of its shape is nobody's business."""
-    return len(str(value)) <= MAX_TEXT
+def _whole(value: Any) -> bool:
+    return type(value) is int and abs(value) < MAX_NUMBER
 
 
-def _are_images(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) <= 4
-        and all(isinstance(each, dict) and set(each) == {"format", "data"} for each in value)
-        and all(each["format"] in ("png", "webp") and isinstance(each["data"], str) for each in value)
-        and all(len(each["data"]) <= MAX_PICTURE for each in value)
-    )
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < MAX_NUMBER
 
 
-_KINDS: Mapping[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(
-        ("url", "title", "text", "changes", "html", "text_content", "found", "read", "cut", "error"), _is_text
-    ),
-    **dict.fromkeys(("tab", "left_out"), lambda value: type(value) is int),
-    **dict.fromkeys(
-        ("tabs", "dialogs", "downloads", "console_errors", "notices"), lambda v: isinstance(v, list) and _is_small(v)
-    ),
-    **dict.fromkeys(
-        ("focus", "scroll", "cursor", "dialog", "file_chooser"),
-        lambda v: (v is None or isinstance(v, dict)) and _is_small(v),
-    ),
-    "loading": lambda value: isinstance(value, bool),
-    "images": _are_images,
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _none(value: Any) -> bool:
+    return value is None
+
+
+def _either(*shapes: Shape) -> Shape:
+    return lambda value: any(shape(value) for shape in shapes)
+
+
+def _list(shape: Shape, most: int = MAX_LISTED) -> Shape:
+    return lambda value: isinstance(value, list) and len(value) <= most and all(map(shape, value))
+
+
+def _object(**members: Shape) -> Shape:
+    """Of these members; not each has to be there."""
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, dict) and all(name in members and members[name](each) for name, each in value.items())
+
+    return fits
+
+
+def _base64(value: Any) -> bool:
+    if not isinstance(value, str) or len(value) > MAX_PICTURE:
+        return False
+    try:
+        binascii.a2b_base64(value, strict_mode=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_picture(value: Any) -> bool:
+    kind = _object(format=lambda said: said in ("png", "webp"), data=_base64)
+    return kind(value) and len(value) == 2
+
+
+_KINDS: Mapping[str, Shape] = {
+    **dict.fromkeys(("url", "title", "cut", "error"), _text),
+    **dict.fromkeys(("tab", "left_out"), _whole),
+    **dict.fromkeys(("console_errors", "notices"), _list(_text)),
+    "tabs": _list(_object(tab=_whole, url=_text, title=_text)),
+    "dialogs": _list(_object(type=_text, message=_text, answer=_text)),
+    "downloads": _list(_object(name=_text, url=_text, path=_text, bytes=_whole, error=_text)),
+    "focus": _either(_none, _object(tag=_text, name=_text)),
+    "scroll": _object(x=_whole, y=_whole, width=_whole, height=_whole),
+    "cursor": _object(x=_number, y=_number),
+    "dialog": _object(type=_text, message=_text, default=_text),
+    "file_chooser": _object(multiple=_flag),
+    "loading": _flag,
+    "images": _list(_is_picture, MAX_PICTURES),
 }
 
 
-def observation(done: Mapping[str, Any]) -> JsonObject:
+def observation(done: Mapping[str, Any], max_chars: int) -> JsonObject:
     """What the policy is shown. Raises: JunkError."""
     said = done.get("observation")
     if not isinstance(said, dict):
         raise JunkError("there is no observation")
     for name, value in said.items():
-        if name not in _KINDS or not _KINDS[name](value):
+        if name in LONG:
+            fits = isinstance(value, str) and len(value) <= max_chars
+        else:
+            fits = name in _KINDS and _KINDS[name](value)
+        if not fits:
             raise JunkError(f"{str(name)[:64]!r} is not what an observation holds")
     return dict(said)
 
 
 def refused(done: Mapping[str, Any]) -> list[str]:
     """Addresses that tabs had and must not have. Raises: JunkError."""
-    said = done.get("refused", [])
-    if not isinstance(said, list) or len(said) > 100 or not all(_is_text(each) for each in said):
+    said: list[str] = done.get("refused", [])
+    if not _list(_text)(said):
         raise JunkError("what was refused is no list of addresses")
+    return said
+
+
+def starts(done: Mapping[str, Any]) -> int:
+    """How often the browser has been started. Raises: JunkError."""
+    said: int = done.get("starts", 1)
+    if not _whole(said):
+        raise JunkError("how often the browser was started is no number")
     return said

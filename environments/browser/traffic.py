@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from environments.browser.urls import UrlPolicy
@@ -9,6 +10,7 @@ from environments.browser.web.messages import Request, Response
 from environments.browser.web.web import Web
 from envserver.network.egress import Egress, EgressError
 
+log = logging.getLogger(__name__)
 MAX_LISTED = 200
 MAX_URL = 500
 MAX_ANSWERED = 2000
@@ -51,6 +53,9 @@ class Traffic:
             found = await self._egress.fetch(request.method, request.url, list(request.headers.items()), request.body)
         except EgressError as error:
             return Response.plain(f"{error}\n", 502)
+        except Exception:
+            log.exception("request failed: %s %s", request.method[:16], request.url[:MAX_URL])
+            return Response.plain("The request has failed.\n", 502)
         return Response(found.status, found.headers, found.body)
 
     def take(self) -> tuple[dict[str, Any], list[dict[str, str]]]:

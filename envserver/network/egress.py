@@ -20,7 +20,11 @@ TIMEOUT_S = 20.0
 MAX_BODY_BYTES = 8 << 20
 MAX_AT_ONCE = 32
 """Requests of all episodes together."""
-_NOT_OURS = frozenset({"connection", "host", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"})
+READABLE = b"gzip, deflate"
+"""What a browser says that it can read is more than what is read here."""
+_NOT_OURS = frozenset(
+    {"accept-encoding", "connection", "host", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"}
+)
 _DECODED = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 """Of an answer: it is handed on as it reads, not as it came."""
 
@@ -56,22 +60,25 @@ class Egress:
         named = parsed.host if parsed.port is None else f"{parsed.host}:{parsed.port}"
         if parsed.scheme not in ("http", "https") or named.lower() not in self.hosts:
             raise EgressError(f"this server may not reach {named[:253]}")
-        async with self._slots:
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    return await self._fetch(method, parsed, headers, body)
-            except TimeoutError as error:
-                raise EgressError(f"{named} did not answer within {TIMEOUT_S:g} s") from error
-            except (httpx.HTTPError, OSError) as error:
-                raise EgressError(f"{named} cannot be reached: {type(error).__name__}") from error
+        try:
+            async with asyncio.timeout(TIMEOUT_S), self._slots:
+                return await self._fetch(method, parsed, headers, body)
+        except TimeoutError as error:
+            raise EgressError(f"{named} did not answer within {TIMEOUT_S:g} s") from error
+        except (httpx.HTTPError, OSError) as error:
+            raise EgressError(f"{named} cannot be reached: {type(error).__name__}") from error
 
     async def _fetch(self, method: str, url: httpx.URL, headers: Sequence[tuple[str, str]], body: bytes) -> Fetched:
         address = await self._address(url)
-        kept = [(name, value) for name, value in headers if name.lower() not in _NOT_OURS]
+        kept = [
+            (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+            for name, value in headers
+            if name.lower() not in _NOT_OURS
+        ]
         request = httpx.Request(
             method,
             url.copy_with(host=address),
-            headers=[*kept, ("host", url.netloc.decode("ascii"))],
+            headers=[*kept, (b"accept-encoding", READABLE), (b"host", url.netloc)],
             content=body,
             extensions={"sni_hostname": url.host},
         )

@@ -8,8 +8,7 @@ a page whose own script is the judge is not opened here.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+import time
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -86,6 +85,7 @@ class BrowserKit(Kit):
             request = self._browsing.parse({**arguments, "type": name.removeprefix(PREFIX)})
         except ActionError as error:
             raise ArgumentsError(str(error)) from None
+        ends_at = time.monotonic() + context.step.timeout_s
         if not self._begun:
             try:
                 first, info = await self._browsing.begin(self._sandbox, context=context.step)
@@ -96,7 +96,8 @@ class BrowserKit(Kit):
             again, self._begun, self._lost = self._lost, True, False
             if again:
                 return _shown(Transition({**first, "error": AGAIN}, info=info))
-        transition = await self._browsing.act(request, context.step)
+        left_s = max(0.01, ends_at - time.monotonic())
+        transition = await self._browsing.act(request, replace(context.step, timeout_s=left_s))
         if transition.truncated or transition.outcome in FAILURES:
             return await self._end(transition)
         return _shown(transition)
@@ -134,15 +135,9 @@ def _shown(transition: Transition) -> ToolResult:
     seen = transition.observation
     return ToolResult(
         as_text(seen),
-        tuple(_pictures(seen.get("images", ()))),
+        tuple(base64.b64decode(each["data"]) for each in seen.get("images", ())),
         outcome=transition.outcome,
         error="error" in seen,
         members={"browser": {name: value for name, value in seen.items() if name not in BIG}},
         info=transition.info,
     )
-
-
-def _pictures(images: Sequence[JsonObject]) -> Iterator[bytes]:
-    for each in images:
-        with suppress(ValueError):  # whoever broke the browser may have sent anything
-            yield base64.b64decode(each["data"], validate=True)

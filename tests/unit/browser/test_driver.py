@@ -15,7 +15,7 @@ from environments.browser.driver import Driver
 from environments.browser.web.messages import Request, Response
 from environments.environment import StepContext
 from environments.programs import JunkError, _source
-from envserver.runtimes.base import CommandResult, Ending, Output, OutputLimits
+from envserver.runtimes.base import CommandResult, Ending, Output
 from tests.unit.browser.scripted_program import Answer, ScriptedSession
 
 CONTEXT = StepContext(timeout_s=5)
@@ -106,6 +106,10 @@ async def test_a_program_that_is_gone_leaves_its_result() -> None:
         {"asked": ["x"]},
         {"asked": [{}]},
         asked(id="x"),
+        {"asked": [{**ASKED, "id": 10**30}]},
+        asked(method=1),
+        asked(url=None),
+        asked(headers=[["a", 1]]),
         asked(headers=3),
         asked(headers=[["one"]]),
         asked(body="not base64!"),
@@ -116,6 +120,53 @@ async def test_a_program_that_is_gone_leaves_its_result() -> None:
 async def test_junk_is_never_believed(said: dict[str, Any]) -> None:
     with pytest.raises(JunkError):
         await see(said)
+
+
+async def test_a_request_with_an_endless_number_is_junk() -> None:
+    message = b'.{"asked": [{"id": 1e999, "method": "GET", "url": "u", "headers": [], "body": ""}]}'
+    with pytest.raises(JunkError):
+        await see(CommandResult(Ending.MESSAGE, Output(), Output(), 0.01, message=message, alive=True))
+
+
+async def test_nothing_is_answered_of_requests_of_which_one_is_malformed() -> None:
+    answered: list[Request] = []
+
+    def answer(request: Request) -> Response:
+        answered.append(request)
+        return Response()
+
+    with pytest.raises(JunkError):
+        await see({"asked": [ASKED, {}]}, answer=answer)
+    assert answered == []
+
+
+async def test_a_host_that_takes_longer_than_the_step_is_not_waited_for() -> None:
+    session = ScriptedSession({"asked": [ASKED, {**ASKED, "id": 2}]}, {"late": True})
+    ended: list[str] = []
+
+    async def answer(request: Request) -> Response:
+        if not ended:
+            ended.append("answered at once")
+            return Response(201)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("given up")
+        raise AssertionError
+
+    seen = await Driver(None, session).see({"op": "act"}, StepContext(timeout_s=0.05), answer)  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert seen.late
+    assert [each["status"] for each in session.heard[1]["answers"]] == [201, 504]
+    assert ended == ["answered at once", "given up"]
+
+
+async def test_whoever_asks_for_more_when_time_is_over_is_late() -> None:
+    message = b"." + json.dumps(asked()).encode()
+    late = CommandResult(Ending.TIMEOUT, Output(), Output(), 5.0, message=message, alive=True)
+    seen, session = await see(late)
+    assert seen.late
+    assert len(session.heard) == 1
 
 
 async def test_pages_that_ask_for_ever_are_not_answered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +188,3 @@ def test_each_source_imports_only_what_comes_before_it() -> None:
         assert imported <= known | packages, name
         known.add(name)
     assert len(json.dumps(driver_module.command().argv)) < 1_000_000, "what an argument list holds"
-
-
-def test_output_of_the_program_is_bounded() -> None:
-    assert isinstance(driver_module.OUTPUT, OutputLimits)
-    assert driver_module.OUTPUT.keep_bytes <= 65536

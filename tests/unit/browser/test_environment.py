@@ -291,6 +291,55 @@ async def test_a_browser_that_ran_out_of_memory_is_the_policys_doing(play: ShopP
     assert (transition.outcome, transition.truncated) == (Outcome.POLICY_OOM, True)
 
 
+async def test_memory_that_ran_out_before_excuses_no_later_failure(play: ShopPlay) -> None:
+    crashed = CommandResult(Ending.EXITED, Output(), Output(b"Traceback"), 1.0, exit_code=1)
+    environment, box = await begun(done(), crashed)
+    box.oom_kills = 1
+    assert (await step(environment, CLICK)).outcome is Outcome.OK, "a page's process"
+    after = BrowserEnvironment()
+    after.restore(box, TASK, environment.snapshot())  # type: ignore[arg-type]
+    assert (await step(after, CLICK)).outcome is Outcome.INFRA_ERROR
+
+
+async def test_what_a_failed_step_asked_for_is_told_of_that_step(
+    play: ShopPlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("environments.browser.traffic.MAX_ANSWERED", 1)
+    environment, _ = await begun(asks("http://10.0.0.1/"), {"nonsense": 1}, asks("http://shop.test/"), done())
+    failed = await step(environment, CLICK)
+    assert failed.outcome is Outcome.INFRA_ERROR
+    assert [note["detector"] for note in failed.info["detectors"]] == ["address_refused"]
+    assert [request["url"] for request in failed.info["requests"]] == ["http://10.0.0.1/"]
+    after = await step(environment, CLICK)
+    assert after.info["requests"] == [{"method": "GET", "url": "http://shop.test/", "status": 200}]
+
+
+async def test_what_a_first_page_asks_of_others_is_told_too(play: ShopPlay) -> None:
+    environment, box = BrowserEnvironment(), Box(asks("http://10.0.0.1/"), done())
+    _, info = await environment.reset(box, TASK, 7, {})  # type: ignore[arg-type]
+    assert info["detectors"] == [{"detector": "address_refused", "evidence": "http://10.0.0.1/"}]
+    assert (await environment.artifacts()).facts["notes"] == info["detectors"]
+
+
+async def test_what_a_program_says_of_its_failure_is_cut(play: ShopPlay) -> None:
+    environment, _ = await begun({"failed": "x" * 100_000})
+    assert len((await step(environment, CLICK)).observation["error"]) < 3000
+
+
+async def test_a_request_that_cannot_be_made_is_a_pages_failure_alone(
+    play: ShopPlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise TypeError("no such method")
+
+    egress = Egress("real.test")
+    monkeypatch.setattr(egress, "fetch", broken)
+    monkeypatch.setattr("envserver.network.egress._current", egress)
+    environment, box = await begun(asks("http://real.test/"), done(), hosts=["real.test"])
+    assert (await step(environment, CLICK)).outcome is Outcome.OK
+    assert [answer["status"] for answer in box.session.heard[2]["answers"]] == [502]
+
+
 async def test_a_program_that_does_not_run_any_more_loses_the_episode(
     play: ShopPlay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,38 @@ async def test_too_much_and_too_late_end(host: Host, monkeypatch: pytest.MonkeyP
         await get(Egress(f"127.0.0.1:{host.port}"), url)
 
 
+async def test_whoever_waits_for_others_waits_no_longer_than_for_a_host(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress_module, "MAX_AT_ONCE", 1)
+    egress, url = Egress(f"127.0.0.1:{host.port}"), f"http://127.0.0.1:{host.port}/"
+    host.slow_s = 30
+    first = asyncio.ensure_future(get(egress, url))
+    while not host.heard:
+        await asyncio.sleep(0)
+    monkeypatch.setattr(egress_module, "TIMEOUT_S", 0.05)
+    async with asyncio.timeout(5):
+        with pytest.raises(EgressError, match="did not answer within"):
+            await get(egress, url)
+    assert len(host.heard) == 1
+    first.cancel()
+
+
+async def test_headers_go_out_as_they_came_and_compressions_that_are_not_read_are_not_asked_for(host: Host) -> None:
+    egress = Egress(f"127.0.0.1:{host.port}")
+    await egress.fetch(
+        "GET",
+        f"http://127.0.0.1:{host.port}/",
+        [("cookie", "name=M\xfcller"), ("x", "\u20ac"), ("Accept-Encoding", "gzip, deflate, br, zstd")],
+        b"",
+    )
+    [heard] = host.heard
+    assert b"name=M\xfcller\r\n" in heard
+    assert b"x: ?\r\n" in heard
+    assert b"\r\naccept-encoding: gzip, deflate\r\n" in heard.lower()
+    assert b"br" not in heard
+
+
 async def test_a_host_that_is_not_there_is_told_without_detail(unused_tcp_port: int) -> None:
     with pytest.raises(EgressError, match="cannot be reached: ConnectError"):
         await get(Egress(f"127.0.0.1:{unused_tcp_port}"), f"http://127.0.0.1:{unused_tcp_port}/")
