@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import available_timezones
 
 from environments.environment import JsonObject
 
@@ -14,7 +15,8 @@ DIALOGS = ("ask", "accept", "dismiss")
 PICTURES = ("png", "webp")
 COMPUTERS = ("anthropic", "openai")
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
-_TIMEZONE = re.compile(r"[A-Za-z_]+(/[A-Za-z_\-+0-9]+)*")
+TIMEZONES = frozenset(available_timezones()) - {"localtime"}
+"""The last is a host's own, and no browser's."""
 MIN_DISPLAY = 160
 WIDTHS, HEIGHTS = (160, 2560), (160, 1600)
 CHARS = (200, 400_000)
@@ -94,7 +96,7 @@ def parse_options(given: Mapping[str, Any], kinds: tuple[str, ...]) -> Options:
         picture=_one(given, "picture", PICTURES),
         dialogs=_one(given, "dialogs", DIALOGS),
         locale=_like(given, "locale", _LOCALE, "en-US"),
-        timezone=_like(given, "timezone", _TIMEZONE, "UTC"),
+        timezone=_timezone(given.get("timezone", "UTC")),
         action_timeout_s=_seconds(given.get("action_timeout_s", 5.0)),
         actions=None if actions is None else _several(given, "actions", kinds, []),
         computer=computer,
@@ -166,6 +168,12 @@ def _like(given: Mapping[str, Any], name: str, pattern: re.Pattern[str], usual: 
     value = given.get(name, usual)
     if not isinstance(value, str) or len(value) > 64 or pattern.fullmatch(value) is None:
         raise ValueError(f"{name!r} is {value!r}, must be such as {usual!r}")
+    return value
+
+
+def _timezone(value: Any) -> str:
+    if not isinstance(value, str) or value not in TIMEZONES:
+        raise ValueError(f"'timezone' is {value!r}, must be one of the tz database, such as 'Europe/Berlin'")
     return value
 
 

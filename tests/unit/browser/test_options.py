@@ -91,6 +91,8 @@ class TestComputer:
         ("locale", "en_US; rm"),
         ("timezone", "../../etc/passwd"),
         ("timezone", "A" * 65),
+        ("timezone", "Foo/Bar"),
+        ("timezone", "Europe"),
         ("action_timeout_s", float("nan")),
         ("action_timeout_s", 0),
         ("action_timeout_s", True),
