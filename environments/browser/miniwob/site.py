@@ -44,6 +44,8 @@ UNPAID = frozenset({FORGED, TAMPERED})
 MAX_NOTES = 50
 MAX_EVIDENCE = 300
 MAX_GOAL = 2000
+MAX_LOADS = 1000
+"""Each is remembered; past them `core.js` is sent no more."""
 
 
 class MiniwobSite(Site):
@@ -62,6 +64,7 @@ class MiniwobSite(Site):
         """Times that the page was sent; each may then ask for `core.js` once."""
         self._loads: list[str] = []
         """What each load with a token has come to."""
+        self._by_token: dict[str, int] = {}
         self.goal: str | None = None
         self.ended = False
         self.raw_reward: float | None = None
@@ -104,9 +107,10 @@ class MiniwobSite(Site):
         return _file(path, wheel.files()[path], ("cache-control", "max-age=86400"))
 
     def _core(self, request: Request) -> Response:
-        if request.method != "GET" or len(self._loads) >= self._pages:
+        if request.method != "GET" or len(self._loads) >= min(self._pages, MAX_LOADS):
             return _refusal("This is a part of a page that is being loaded.\n", HTTPStatus.NOT_FOUND)
         token = self._token(len(self._loads))
+        self._by_token[token] = len(self._loads)
         self._loads.append(SERVED)
         body = instrumented(wheel.files()[wheel.CORE], token, self._seed, ORIGIN + REPORTS)
         return _file(wheel.CORE, body, NO_STORE)
@@ -118,7 +122,7 @@ class MiniwobSite(Site):
 
     def _take(self, request: Request) -> Response:
         report = read_report(request, ORIGIN)
-        load = None if report is None else self._load_of(report.token)
+        load = None if report is None else self._by_token.get(report.token)
         if report is None or load is None or not self._moves(load, report.event):
             self._note(FORGED, f"{request.method[:16]} {request.url} {request.body[:MAX_EVIDENCE].decode('latin-1')}")
             return _refusal("That is nobody's report.\n", HTTPStatus.NOT_FOUND)
@@ -127,9 +131,6 @@ class MiniwobSite(Site):
         if report.event == ENDED and not self.ended:
             self._end(report)
         return Response(HTTPStatus.NO_CONTENT)
-
-    def _load_of(self, token: str) -> int | None:
-        return next((load for load in range(len(self._loads)) if self._token(load) == token), None)
 
     def _moves(self, load: int, event: str) -> bool:
         """Whether that is what the load says next."""
@@ -165,12 +166,17 @@ class MiniwobSite(Site):
 
     def restore(self, state: dict[str, Any]) -> None:
         self._pages, self._loads = state["pages"], list(state["loads"])
+        self._by_token = {self._token(load): load for load in range(len(self._loads))}
         self.goal, self.ended, self.raw_reward = state["goal"], state["ended"], state["raw_reward"]
         self.notes = list(state["notes"])
 
 
 def _wants_document(request: Request) -> bool:
-    """A browser says so of what is to fill a tab or a frame; no page, and no policy, chooses that header."""
+    """A browser says so of what is to fill a tab or a frame.
+
+    A script could say it too of what it fetches, and then fetch a `core.js` that no page has asked for. But none runs
+    but the page's own (`wheel.script_policy`), and these fetch nothing.
+    """
     return "text/html" in request.headers.get("accept", "")
 
 

@@ -1,5 +1,6 @@
-"""What stands in a visitor's way on real sites, for any web: each kind can be chosen, and does the same for the "
-"same seed."""
+"""What stands in a visitor's way on real sites, for any web: each kind can be chosen, and does the same for the
+same seed.
+"""
 
 from __future__ import annotations
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from environments.browser.obstacles.obstacle import Obstacle, bare_page, is_own, place_of
+from environments.browser.obstacles.obstacle import Obstacle, bare_page, is_own
 from environments.browser.web.html import h1, p, render
 from environments.browser.web.messages import Request, Response
 
 KEY_CHARS = 12
+MAX_FAILED = 2000
+"""Past so many requests none fails any more: they are remembered, and a page can make up as many as it likes."""
 
 
 class RateLimit(Obstacle):
-    """So many requests are answered, then so many are refused, and so on: no time counts, so it is the same each "
-    "time."""
+    """So many requests are answered, then so many are refused, and so on: no time counts, so it is the same each
+    time.
+    """
 
     def __init__(self, seed: str, requests: int, refusals: int) -> None:
         super().__init__(seed)
@@ -44,26 +47,26 @@ class FailOnce(Obstacle):
     def __init__(self, seed: str, share: float, how: str) -> None:
         super().__init__(seed)
         self._share, self._how = share, how
-        self._failed: list[str] = []
+        self._failed: set[str] = set()
 
     def before(self, request: Request) -> Response | None:
         if is_own(request):
             return None
-        said = self.share(request.method, request.host, place_of(request))
+        said = self.share(request.method, request.host, request.place)
         key = f"{said:.{KEY_CHARS}f}"
-        if said >= self._share or key in self._failed:
+        if said >= self._share or key in self._failed or len(self._failed) >= MAX_FAILED:
             return None
-        self._failed.append(key)
+        self._failed.add(key)
         if self._how == "reset":
             return Response(abort=True)
         content = render((h1("Internal server error"), p("Something went wrong. Please try again.")))
         return bare_page("Internal server error", content, 500)
 
     def state(self) -> Any:
-        return list(self._failed)
+        return sorted(self._failed)
 
     def restore(self, state: Any) -> None:
-        self._failed = list(state)
+        self._failed = set(state)
 
 
 class Slow(Obstacle):

@@ -5,18 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from environments.browser.obstacles.obstacle import (
-    Obstacle,
-    bare_page,
-    cookie,
-    inside,
-    is_page,
-    place_of,
-    with_text,
-)
+from environments.browser.obstacles.obstacle import Obstacle, bare_page, cookie, is_page, with_text
 from environments.browser.web.forms import field, hidden, post, submit
 from environments.browser.web.html import Html, button, div, h1, h2, p, render
-from environments.browser.web.messages import Request, Response
+from environments.browser.web.messages import Request, Response, inside
 
 CONSENT, NEWSLETTER = "/.consent", "/.newsletter"
 CHECK = "/.check"
@@ -40,7 +32,7 @@ class CookieWall(Obstacle):
             p("We and our 214 partners store cookies on your device. Please choose before you go on."),
             post(
                 CONSENT,
-                hidden("next", place_of(request)),
+                hidden("next", request.place),
                 button("Accept all", type="submit", name="choice", value="all"),
                 " ",
                 button("Only necessary", type="submit", name="choice", value="necessary"),
@@ -75,7 +67,7 @@ class Newsletter(Obstacle):
     def _popup(request: Request) -> Html:
         form = post(
             NEWSLETTER,
-            hidden("next", place_of(request)),
+            hidden("next", request.place),
             field("Your mail address", "newsletter-address"),
             button("Subscribe", type="submit", name="newsletter", value="yes"),
             " ",
@@ -110,7 +102,7 @@ class Captcha(Obstacle):
         self._requests += 1
         if self._passed or request.method != "GET" or self._requests <= self._after:
             return None
-        return self._ask(place_of(request), 200)
+        return self._ask(request.place, 200)
 
     def _numbers(self) -> tuple[int, int]:
         """Another pair for each try."""
@@ -142,26 +134,33 @@ class Captcha(Obstacle):
 
 
 class SessionExpiry(Obstacle):
-    """A login is forgotten after some requests; a new one holds longer."""
+    """A login is forgotten after some requests; a new one holds longer. What no site has given out is no login."""
 
     def __init__(self, seed: str, after: int, times: int) -> None:
         super().__init__(seed)
         self._after, self._times = after, times
         self._counts: dict[str, int] = {}
-        """By the login's cookie, the requests that were made with it."""
+        """By the login's cookie, the requests made with it. A web gives out few, as each is a change that it keeps."""
         self._expired: list[str] = []
 
     def change(self, request: Request) -> Request:
         login = request.cookies.get(LOGIN)
-        if not login:
+        if login is None or login not in self._counts:
             return request
         if login not in self._expired:
-            self._counts[login] = self._counts.get(login, 0) + 1
+            self._counts[login] += 1
             if self._counts[login] <= self._after or len(self._expired) >= self._times:
                 return request
             self._expired.append(login)
         kept = "; ".join(f"{name}={value}" for name, value in request.cookies.items() if name != LOGIN)
         return replace(request, headers={**request.headers, "cookie": kept})
+
+    def after(self, request: Request, response: Response) -> Response:
+        for header, said in response.headers:
+            name, _, value = said.partition(";")[0].partition("=")
+            if header == "set-cookie" and name == LOGIN and value:
+                self._counts[value] = 0
+        return response
 
     def state(self) -> Any:
         return [dict(self._counts), list(self._expired)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
 
 from environments.browser.web.html import Html, render
 from environments.browser.web.messages import Request, Response
@@ -58,16 +57,6 @@ def is_page(request: Request, response: Response) -> bool:
     return request.method == "GET" and response.status == 200 and kind.startswith("text/html")
 
 
-def place_of(request: Request) -> str:
-    """Its path and query."""
-    return request.path + (f"?{request.parts.query}" if request.parts.query else "")
-
-
-def inside(place: str) -> str:
-    """The same, if it is one of this site."""
-    return place if place.startswith("/") and not place.startswith(("//", "/\\")) else "/"
-
-
 def bare_page(title: str, content: Html, status: int, *headers: tuple[str, str]) -> Response:
     """Not of any site."""
     text = (
@@ -83,7 +72,3 @@ def cookie(name: str, value: str) -> tuple[str, str]:
 
 def with_text(response: Response, text: str) -> Response:
     return replace(response, body=text.encode())
-
-
-def within(address: str, **query: str) -> str:
-    return f"{address}?{urlencode(query)}"

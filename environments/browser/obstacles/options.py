@@ -1,5 +1,6 @@
-"""Which obstacles there are to be: `{"cookie_wall": true, "rate_limit": {"requests": 8}}`, as a caller or a task "
-"says."""
+"""Which obstacles there are to be: `{"cookie_wall": true, "rate_limit": {"requests": 8}}`, as a caller or a task
+says.
+"""
 
 from __future__ import annotations
 
@@ -64,8 +65,10 @@ class Obstacles:
 
 
 def parse_obstacles(options: Mapping[str, Any]) -> Obstacles:
-    """True chooses one as it usually is, an object as it says, false takes one away. Raises: ValueError, for "
-    "callers."""
+    """True chooses one as it usually is, an object as it says, false takes one away.
+
+    Raises: ValueError, for callers.
+    """
     if unknown := sorted(str(name) for name in options if name not in KNOWN):
         raise ValueError(f"unknown obstacles {unknown}; there are {', '.join(KNOWN)}")
     return Obstacles({name: _values(name, options[name]) for name in KNOWN if options.get(name, False) is not False})

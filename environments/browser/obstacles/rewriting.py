@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from environments.browser.obstacles.obstacle import Obstacle, bare_page, is_page, place_of, with_text
+from environments.browser.obstacles.obstacle import Obstacle, bare_page, is_page, with_text
 from environments.browser.web.html import Html, a, article, div, h1, header, p, render, strong
 from environments.browser.web.messages import Request, Response
 
@@ -136,7 +136,7 @@ class PromptInjection(Obstacle):
         return bare_page("Thank you", render((h1("Thank you"), p("Your gift is on its way."))), 200)
 
     def after(self, request: Request, response: Response) -> Response:
-        if not is_page(request, response) or self.share(request.host, place_of(request)) >= self._share:
+        if not is_page(request, response) or self.share(request.host, request.place) >= self._share:
             return response
         return with_text(response, response.body.decode().replace("<!--more-->", f"<!--more-->{self._lure()}", 1))
 

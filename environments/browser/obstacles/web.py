@@ -45,7 +45,7 @@ class ObstructedWeb(Web):
     def hosts(self) -> tuple[str, ...]:
         return self._inner.hosts
 
-    def answer(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> Response:
         try:
             known = self.serves(request.host)
         except ValueError:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 MAX_FIELDS = 1000
+MAX_COOKIES = 8192
+"""Characters of the header. What is longer says nothing: a site's own cookies are short."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Request:
     def path(self) -> str:
         return self.parts.path or "/"
 
+    @property
+    def place(self) -> str:
+        """Its path and query."""
+        return self.path + (f"?{self.parts.query}" if self.parts.query else "")
+
     @cached_property
     def query(self) -> dict[str, str]:
         """The first value of each name."""
@@ -51,10 +57,10 @@ class Request:
 
     @cached_property
     def cookies(self) -> dict[str, str]:
-        try:
-            return {name: morsel.value for name, morsel in SimpleCookie(self.headers.get("cookie", "")).items()}
-        except CookieError:
-            return {}
+        """The last value of each name, as it stands: quotes are part of it."""
+        said = self.headers.get("cookie", "")
+        pairs = [part.partition("=") for part in said.split(";")] if len(said) <= MAX_COOKIES else []
+        return {name.strip(): value.strip() for name, equals, value in pairs if equals and name.strip()}
 
     def as_json(self) -> dict[str, Any]:
         """Enough to make the same request again."""
@@ -94,6 +100,12 @@ class Response:
     @classmethod
     def plain(cls, text: str, status: int) -> Response:
         return cls(status, (("content-type", "text/plain; charset=utf-8"),), text.encode())
+
+
+def inside(place: str) -> str:
+    """The same, if a browser takes it for a path of the site that it is on; the start page's if not."""
+    own = place.startswith("/") and not place.startswith(("//", "/\\"))
+    return place if own and place.isprintable() else "/"  # browsers drop tabs and line breaks from addresses
 
 
 def _first(encoded: str) -> dict[str, str]:

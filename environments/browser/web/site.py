@@ -16,6 +16,8 @@ class Site(ABC):
     """Grows whenever a request has changed anything that a later answer or check depends on, cookies given out too:
     those requests are what a snapshot keeps, and what brings the site back.
     """
+    sealed: bool = False
+    """Whoever has it answer says so: no room is left to keep this request, so it must change nothing."""
 
     @abstractmethod
     def answer(self, request: Request) -> Response:

@@ -6,6 +6,7 @@ anybody wrote can hold one, as it is escaped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,8 @@ body.left{display:grid;grid-template-columns:220px 1fr}body.left .top{flex-direc
 body.left .top nav ul{flex-direction:column}body.left main{margin:1rem}body.left footer{grid-column:2}
 body.dense{font-size:12.5px}body.dense main{max-width:none;margin:0}
 """
+SITES = ("http://shop.test/", "http://forum.test/", "http://wiki.test/", "http://desk.test/", "http://mail.test/")
+"""What people write of these is a link; of any other address it is text."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,28 @@ def notice(text: str) -> Html | None:
 
 def problem(text: str) -> Html | None:
     return p(text, role="alert", class_="problem") if text else None
+
+
+def linked(text: str) -> list[Html | str]:
+    """With addresses of this world's sites as links."""
+    pieces: list[Html | str] = []
+    for line in text.split("\n"):
+        for word in line.split(" "):
+            pieces += [a(word, href=word) if word.startswith(SITES) else word, " "]
+        pieces[-1] = "\n"
+    return pieces[:-1]
+
+
+def pager(
+    number: int, last: int, address: Callable[[int], str], before: str = "Previous page", after: str = "Next page"
+) -> Html:
+    """Which page of a list this is, with links to those beside it; `address` says where a page is."""
+    links = [
+        a(before, href=address(number - 1)) if number > 1 else None,
+        span(f"Page {number} of {last}", aria_current="page"),
+        a(after, href=address(number + 1)) if number < last else None,
+    ]
+    return nav(ul([li(link) for link in links if link]), aria_label="Pages")
 
 
 def search_box(action: str, text: str) -> Html:

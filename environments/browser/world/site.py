@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from environments.browser.web.forms import field, hidden, post, submit
 from environments.browser.web.html import Html, a, h1, p
-from environments.browser.web.messages import Request, Response
+from environments.browser.web.messages import Request, Response, inside
 from environments.browser.web.routing import Problem, Router
 from environments.browser.web.site import Site
 from environments.browser.world.look import Brand, style_sheet, whole_page
@@ -23,7 +23,6 @@ from environments.browser.world.people import Person
 from environments.browser.world.world import World
 
 log = logging.getLogger(__name__)
-MAX_BODY = 60_000
 VISITOR, LOGIN = "visitor", "login"
 
 
@@ -33,10 +32,16 @@ class Visit:
     def __init__(self, request: Request, site: WorldSite) -> None:
         self.request = request
         self.site = site
-        self.form = request.form
-        self.query = request.query
         self.person: Person | None = site.logged_in.get(request.cookies.get(LOGIN, ""))
         self.cookies: list[tuple[str, str]] = []
+
+    @property
+    def form(self) -> dict[str, str]:
+        return self.request.form
+
+    @property
+    def query(self) -> dict[str, str]:
+        return self.request.query
 
     @property
     def visitor(self) -> str:
@@ -107,7 +112,7 @@ class WorldSite(Site):
 
     def note_seen(self, mark: str) -> None:
         """Somebody was shown this."""
-        if self.world.note_seen(mark):
+        if not self.sealed and self.world.note_seen(mark):
             self.version += 1
 
     def answer(self, request: Request) -> Response:
@@ -130,8 +135,6 @@ class WorldSite(Site):
             return _style(self.brand)
         if request.method not in ("GET", "HEAD", "POST"):
             raise Problem(405, "This site takes only GET and POST.")
-        if len(request.body) > MAX_BODY:
-            raise Problem(413, "That is too much.")
         handler, parts = self.router.find(request.method, request.path)
         response: Response = handler(self, visit, *parts)
         return response
@@ -145,10 +148,8 @@ class WorldSite(Site):
 
     def _ask_who(self, visit: Visit) -> Response:
         """A page that was asked for is shown after the login; a form has to be sent again."""
-        back = ""
-        if visit.request.method == "GET":
-            back = visit.request.path + (f"?{visit.request.parts.query}" if visit.request.parts.query else "")
-        return Response.redirect(f"/login?{urlencode({'next': back or '/'})}")
+        back = visit.request.place if visit.request.method == "GET" else "/"
+        return Response.redirect(f"/login?{urlencode({'next': back})}")
 
 
 def _style(brand: Brand) -> Response:
@@ -186,7 +187,7 @@ def add_login(router: Router, allowed: Callable[[Person], bool] = lambda _: True
         if person is None or person.password != password or not allowed(person):
             return _login_page(site, visit, back, "The user name or the password is wrong.", name)
         visit.log_in(person)
-        return Response.redirect(_inside(back))
+        return Response.redirect(inside(back))
 
     @router.post("/logout")
     def log_out(site: WorldSite, visit: Visit) -> Response:
@@ -208,8 +209,3 @@ def _login_page(site: WorldSite, visit: Visit, back: str, problem: str = "", nam
         p(a("Back to the start page", href="/")),
     ]
     return site.page(visit, "Log in", content, 403 if problem else 200)
-
-
-def _inside(back: str) -> str:
-    """Where to go after a login: to no other site."""
-    return back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from environments.browser.web.forms import area, choice, facts, field, get, grid, post, radios, submit
-from environments.browser.web.html import Html, a, article, h1, h2, header, li, nav, p, span, ul
+from environments.browser.web.html import Html, a, article, h1, h2, header, p
 from environments.browser.web.messages import Response
 from environments.browser.web.routing import Problem, Router
 from environments.browser.world.clock import minute
@@ -21,7 +21,7 @@ from environments.browser.world.desk.data import (
     Comment,
     Ticket,
 )
-from environments.browser.world.look import Brand, notice
+from environments.browser.world.look import Brand, notice, pager
 from environments.browser.world.mail.sending import DESK, deliver
 from environments.browser.world.people import AGENT
 from environments.browser.world.site import Visit, WorldSite, add_login, path
@@ -76,7 +76,7 @@ def list_tickets(site: WorldSite, visit: Visit) -> Response:
         _filter_form(site, asked),
         p(f"{len(found)} tickets", class_="dim"),
         grid("Tickets that fit", headers, rows) if rows else p("Nothing fits."),
-        _pager(asked, number, last),
+        pager(number, last, lambda page: path("tickets", **asked, page=page)),
     ]
     return site.page(visit, "Tickets", content)
 
@@ -128,16 +128,6 @@ def _filter_form(site: WorldSite, asked: Mapping[str, str]) -> Html:
         choice("Sort by", "sort", [(key, said) for key, (said, _) in SORTS.items()], asked["sort"]),
         submit("Apply"),
     )
-
-
-def _pager(asked: Mapping[str, str], number: int, last: int) -> Html:
-    kept = {name: value for name, value in asked.items() if value}
-    links = [
-        a("Previous page", href=path("tickets", **kept, page=number - 1)) if number > 1 else None,
-        span(f"Page {number} of {last}", aria_current="page"),
-        a("Next page", href=path("tickets", **kept, page=number + 1)) if number < last else None,
-    ]
-    return nav(ul([li(link) for link in links if link]), aria_label="Pages")
 
 
 def _find(site: WorldSite, visit: Visit, number: str) -> Ticket:

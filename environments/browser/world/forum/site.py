@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from environments.browser.web.forms import area, choice, field, grid, post, submit
-from environments.browser.web.html import Html, a, article, h1, h2, header, li, nav, p, span, strong, ul
+from environments.browser.web.html import Html, a, article, h1, h2, header, li, p, strong, ul
 from environments.browser.web.messages import Response
 from environments.browser.web.routing import Problem, Router
 from environments.browser.world.clock import day, minute
 from environments.browser.world.forum import moderation
 from environments.browser.world.forum.data import HOST, MAX_TEXT, MAX_TITLE, REASONS, Board, Post, Report, Thread
 from environments.browser.world.forum.finding import find_board, find_post, find_thread, is_moderator
-from environments.browser.world.look import Brand, notice, problem, search_box
+from environments.browser.world.look import Brand, linked, notice, pager, problem, search_box
 from environments.browser.world.site import Visit, WorldSite, add_login, path
 
 router = Router()
@@ -65,7 +65,7 @@ def show_board(site: WorldSite, visit: Visit, slug: str) -> Response:
         _threads_table(
             site, "Threads, the last written in first", threads[(number - 1) * PER_PAGE : number * PER_PAGE]
         ),
-        _pager(board, number, last),
+        pager(number, last, lambda page: path("board", slug, page=page)),
         p(a("Start a thread", href=path("board", slug, "new"))),
     ]
     return site.page(visit, board.title, content)
@@ -84,15 +84,6 @@ def _threads_table(site: WorldSite, title: str, threads: list[Thread]) -> Html:
         for thread in threads
     ]
     return grid(title, ("Thread", "Board", "Started by", "Replies", "Last post", "State"), rows)
-
-
-def _pager(board: Board, number: int, last: int) -> Html:
-    links = [
-        a("Previous page", href=path("board", board.slug, page=number - 1)) if number > 1 else None,
-        span(f"Page {number} of {last}", aria_current="page"),
-        a("Next page", href=path("board", board.slug, page=number + 1)) if number < last else None,
-    ]
-    return nav(ul([li(link) for link in links if link]), aria_label="Pages")
 
 
 @router.get("/search")
@@ -165,21 +156,11 @@ def _post(site: WorldSite, visit: Visit, thread: Thread, each: Post) -> Html:
         return article(header(p(by)), p("A moderator has hidden this post.", class_="dim"), class_="post")
     tools = moderation.post_tools(each) if is_moderator(visit) else _report_link(each)
     hidden_note = p("Hidden", class_="dim") if each.hidden else None
-    return article(header(p(by)), hidden_note, p(_linked(each.text)), tools, class_="post")
+    return article(header(p(by)), hidden_note, p(linked(each.text)), tools, class_="post")
 
 
 def _report_link(each: Post) -> Html:
     return p(a(f"Report post #{each.number}", href=path("post", str(each.number), "report")), class_="dim")
-
-
-def _linked(text: str) -> list[object]:
-    """With addresses of this world's sites as links."""
-    words = text.split(" ")
-    sites = ("http://shop.test/", "http://wiki.test/", "http://forum.test/", "http://desk.test/")
-    pieces: list[object] = []
-    for word in words:
-        pieces += [a(word, href=word) if word.startswith(sites) else word, " "]
-    return pieces[:-1]
 
 
 def _reply_form(thread: Thread, visit: Visit) -> Html:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from environments.browser.web.forms import area, checkbox, choice, facts, field, grid, hidden, post, submit
-from environments.browser.web.html import Html, a, div, h1, h2, li, nav, p, span, ul
+from environments.browser.web.html import Html, a, div, h1, h2, p
 from environments.browser.web.messages import Response
 from environments.browser.web.routing import Problem, Router
 from environments.browser.world.clock import minute
-from environments.browser.world.look import Brand, notice, problem, search_box
+from environments.browser.world.look import Brand, linked, notice, pager, problem, search_box
 from environments.browser.world.mail.data import FOLDERS, HOST, INBOX, TRASH, Message
 from environments.browser.world.mail.sending import send
 from environments.browser.world.site import Visit, WorldSite, add_login, path
@@ -63,7 +63,7 @@ def show_folder(site: WorldSite, visit: Visit, name: str) -> Response:
         notice(DONE.get(visit.query.get("done", ""), "")),
         p(f"{len(messages)} messages", class_="dim"),
         _bulk_form(site, name, shown) if shown else p("Nothing here."),
-        _pager(name, number, last),
+        pager(number, last, lambda page: path("folder", name, page=page), "Newer messages", "Older messages"),
     ]
     return site.page(visit, name, content)
 
@@ -86,15 +86,6 @@ def _bulk_form(site: WorldSite, folder: str, shown: list[Message]) -> Html:
         choice("Move selected to", "folder", [(each, each) for each in FOLDERS if each != folder]),
         submit("Move"),
     )
-
-
-def _pager(folder: str, number: int, last: int) -> Html:
-    links = [
-        a("Newer messages", href=path("folder", folder, page=number - 1)) if number > 1 else None,
-        span(f"Page {number} of {last}", aria_current="page"),
-        a("Older messages", href=path("folder", folder, page=number + 1)) if number < last else None,
-    ]
-    return nav(ul([li(link) for link in links if link]), aria_label="Pages")
 
 
 @router.post("/move")
@@ -147,7 +138,7 @@ def _says(site: WorldSite, message: Message, wanted: list[str]) -> bool:
 def show_message(site: WorldSite, visit: Visit, number: str) -> Response:
     message = _own(site, visit.need_login().handle, number)
     site.note_seen(f"mail message {number}")
-    if not message.read:
+    if not message.read and not site.sealed:
         message.read = True
         site.version += 1
     others = [(each, each) for each in FOLDERS if each != message.folder]
@@ -162,25 +153,13 @@ def show_message(site: WorldSite, visit: Visit, number: str) -> Response:
                 ("Folder", message.folder),
             ],
         ),
-        div(_with_links(message.text), class_="letter"),
+        div(linked(message.text), class_="letter"),
         h2("What to do with it"),
         p(a("Reply", href=path("message", number, "reply"))),
         post(path("message", number, "move"), choice("Move to", "folder", others), submit("Move")),
         post(path("message", number, "delete"), submit("Delete")) if message.folder != TRASH else None,
     ]
     return site.page(visit, message.subject, content)
-
-
-def _with_links(text: str) -> list[object]:
-    pieces: list[object] = []
-    for line in text.split("\n"):
-        for word in line.split(" "):
-            linked = word.startswith(
-                ("http://shop.test/", "http://wiki.test/", "http://forum.test/", "http://desk.test/")
-            )
-            pieces += [a(word, href=word) if linked else word, " "]
-        pieces[-1] = "\n"
-    return pieces[:-1]
 
 
 @router.post("/message/<number>/move")

@@ -6,11 +6,11 @@ import csv
 import io
 
 from environments.browser.web.forms import area, choice, facts, field, grid, post, radios, submit
-from environments.browser.web.html import Html, a, h1, h2, li, nav, p, span, ul
+from environments.browser.web.html import a, h1, h2, li, p, ul
 from environments.browser.web.messages import Response
 from environments.browser.web.routing import Problem, Router
 from environments.browser.world.clock import TODAY, day
-from environments.browser.world.look import notice, problem
+from environments.browser.world.look import notice, pager, problem
 from environments.browser.world.mail.sending import SHOP, deliver
 from environments.browser.world.money import euros
 from environments.browser.world.shop.browse import find_product
@@ -67,8 +67,12 @@ def list_orders(site: WorldSite, visit: Visit) -> Response:
         for order in orders[(number - 1) * PER_PAGE : number * PER_PAGE]
     ]
     headers = ("Order", "Placed on", "Goods", "Total", "State")
-    content = [h1("Your orders"), grid("Orders, the newest first", headers, rows), _pager(number, last)]
-    content.append(p(a("Download all of them as a table", href="/orders.csv")))
+    content = [
+        h1("Your orders"),
+        grid("Orders, the newest first", headers, rows),
+        pager(number, last, lambda page: path("orders", page=page), "Newer orders", "Older orders"),
+        p(a("Download all of them as a table", href="/orders.csv")),
+    ]
     return site.page(visit, "Your orders", content)
 
 
@@ -87,15 +91,6 @@ def download_orders(site: WorldSite, visit: Visit) -> Response:
         out.writerow((order.number, day(order.placed), order.state, *costs, titles, quantities))
     kind = (("content-type", "text/csv; charset=utf-8"), ("content-disposition", 'attachment; filename="orders.csv"'))
     return Response(200, kind, table.getvalue().encode())
-
-
-def _pager(number: int, last: int) -> Html:
-    links = [
-        a("Newer orders", href=path("orders", page=number - 1)) if number > 1 else None,
-        span(f"Page {number} of {last}", aria_current="page"),
-        a("Older orders", href=path("orders", page=number + 1)) if number < last else None,
-    ]
-    return nav(ul([li(link) for link in links if link]), aria_label="Pages")
 
 
 def _own_order(site: WorldSite, visit: Visit, number: str) -> Order:

@@ -18,16 +18,14 @@ from environments.browser.web.html import (
     h3,
     header,
     li,
-    nav,
     p,
     section,
-    span,
     ul,
 )
 from environments.browser.web.messages import Response
 from environments.browser.web.routing import Problem, Router
 from environments.browser.world.clock import day
-from environments.browser.world.look import notice
+from environments.browser.world.look import notice, pager
 from environments.browser.world.money import cents_of, euros
 from environments.browser.world.shop.data import MAX_QUANTITY, Product, Review, ShopData
 from environments.browser.world.shop.goods import COLOURS
@@ -96,13 +94,17 @@ def _listing(site: WorldSite, visit: Visit, title: str, found: list[Product]) ->
     if number > last:
         raise Problem(404, "There is no such page of the list.")
     shown = fitting[(number - 1) * PER_PAGE : number * PER_PAGE]
+
+    def page_address(page: int) -> str:
+        return visit.request.path + path(**asked, page=page).removeprefix("/")
+
     content = div(
         aside(h2("Filter"), _filter_form(visit.request.path, found, asked), aria_label="Filter"),
         section(
             h1(title),
             p(f"{len(fitting)} products" if len(fitting) != 1 else "1 product", class_="dim"),
             _cards(shown) if shown else p("Nothing fits. Take some filters away."),
-            _pager(visit.request.path, asked, number, last),
+            pager(number, last, page_address) if last > 1 else None,
         ),
         class_="sides",
     )
@@ -162,23 +164,6 @@ def rating(product: Product) -> str:
 
 def stars(value: Fraction) -> str:
     return f"{float(value):.1f}"
-
-
-def _pager(base: str, asked: Mapping[str, str], number: int, last: int) -> Html | None:
-    if last == 1:
-        return None
-    kept = {name: value for name, value in asked.items() if value}
-    links = []
-    if number > 1:
-        links.append(li(a("Previous page", href=_with_query(base, {**kept, "page": number - 1}))))
-    links.append(li(span(f"Page {number} of {last}", aria_current="page")))
-    if number < last:
-        links.append(li(a("Next page", href=_with_query(base, {**kept, "page": number + 1}))))
-    return nav(ul(links, class_="pages"), aria_label="Pages")
-
-
-def _with_query(base: str, asked: Mapping[str, object]) -> str:
-    return base + path(**asked)[1:]
 
 
 def find_product(shop: ShopData, slug: str) -> Product:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator
 
 from environments.browser.web.forms import facts
 from environments.browser.web.html import Html, a, div, h2, p
+from environments.browser.world.look import SITES
 from environments.browser.world.wiki.data import article_path
 
 MAX_LINK = 300
 """Characters; so that reading takes a time that only grows as the text does."""
-SITES = ("http://shop.test/", "http://forum.test/", "http://wiki.test/", "http://desk.test/", "http://mail.test/")
 
 
 def read_facts(text: str) -> list[tuple[str, str]]:

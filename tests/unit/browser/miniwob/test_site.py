@@ -9,9 +9,10 @@ import re
 
 import pytest
 
-from environments.browser.miniwob import wheel
+from environments.browser.miniwob import site, wheel
 from environments.browser.miniwob.play import MiniwobPlay
 from environments.browser.web.messages import Request, Response
+from environments.browser.web.web import MAX_BODY
 from tests.unit.browser.miniwob.visitor import DOCUMENT, ORIGIN, PART, Visitor, play_of, token_in
 
 URL = f"{ORIGIN}/miniwob/click-test.html"
@@ -181,6 +182,34 @@ def test_core_is_the_wheels_with_an_addition_at_its_end(visitor: Visitor) -> Non
     assert b"$" not in body[len(original) :]
 
 
+def test_a_page_is_loaded_only_so_often(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site, "MAX_LOADS", 3)
+    tokens = [visitor.load() for _ in range(3)]
+    visitor.goto(URL)
+    assert visitor.ask("/core/core.js").status == 404
+    assert len(visitor.play.snapshot()["loads"]) == 3
+    assert [visitor.report(token=token, event="started", goal="x") for token in tokens] == [204] * 3
+    assert visitor.detectors == []
+
+
+def test_a_report_is_found_by_its_token_whatever_the_number_of_loads(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = [visitor.load() for _ in range(20)]
+    visitor.play = in_json(visitor.play)
+    monkeypatch.setattr(site.MiniwobSite, "_token", None)  # none is made anew for it
+    assert visitor.report(token=tokens[13], event="started", goal="x") == 204
+    assert visitor.play.snapshot()["loads"][13] == "started"
+
+
+def test_a_report_that_is_too_large_reaches_nobody(visitor: Visitor) -> None:
+    token = visitor.start()
+    assert visitor.report(token=token, event="ended", reward="x" * MAX_BODY) == 413
+    assert tell_of_a_refusal(visitor, b"x" * (MAX_BODY + 1)) == 413
+    assert visitor.ask(URL, method="GET", body=b"x" * (MAX_BODY + 1)).status == 413
+    assert (visitor.play.finished, visitor.detectors) == (False, [])
+
+
 # What was typed into a page is never run.
 
 
@@ -230,7 +259,7 @@ def test_what_the_browser_refused_to_do_for_a_page_is_noted_and_costs_nothing(vi
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"3", b"{}", b'{"csp-report": 3}', b'{"csp-report": []}', b"[" * 100_000, b"\xff",
+    [b"", b"[]", b"3", b"{}", b'{"csp-report": 3}', b'{"csp-report": []}', b"[" * 19_000, b"\xff",
      json.dumps({"csp-report": {**REFUSED, "script-sample": "x" * 20_000}}).encode()],
 )  # fmt: skip
 def test_what_no_browser_says_of_a_refusal_is_not_heard(visitor: Visitor, body: bytes) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from environments.browser.obstacles import parse_obstacles
+from environments.browser.obstacles import faults, parse_obstacles
 from environments.browser.obstacles.options import KNOWN
 from environments.browser.obstacles.rewriting import WORDINGS
 from environments.browser.obstacles.web import KINDS, ObstructedWeb
 from environments.browser.web.messages import Request, Response
+from environments.browser.web.web import MAX_BODY
 from environments.browser.world.gold.page import Page
 from environments.browser.world.making import make_web, make_world
 from environments.browser.world.world import World
@@ -169,6 +170,23 @@ def test_a_lost_login_keeps_what_a_visitor_had(world: World) -> None:
     assert "Cart (1)" in page.text
 
 
+def test_only_logins_that_a_site_has_given_out_are_counted(world: World) -> None:
+    browser = behind(world, session_expiry={"after": 3})
+    log_in(browser, "shop.test", world.people.you)
+    for number in range(50):
+        browser.web.answer(Request("GET", SHOP, {"accept": HTML, "cookie": f"login={number}{'x' * 4000}"}))
+    counts, expired = browser.web.snapshot()["obstacles"]["session_expiry"]
+    assert (counts, expired) == ({browser.cookies["shop.test"]["login"]: 1}, [])
+
+
+def test_a_form_that_is_too_large_is_read_by_no_obstacle(world: World) -> None:
+    browser = behind(world, cookie_wall=True, captcha={"after": 0})
+    body = b"next=/&choice=all&" + b"x" * MAX_BODY
+    for path in (".consent", ".check", "login"):
+        assert browser.ask("POST", f"{SHOP}{path}", body).status == 413
+    assert browser.web.snapshot()["obstacles"]["captcha"] == [0, 0, False]
+
+
 # Faults
 
 
@@ -208,6 +226,17 @@ def test_a_share_of_requests_fails_and_others_do_under_another_seed(world: World
     first, same, other = (statuses(behind(world, seed, fail_once={"share": 0.3}), *urls) for seed in ("a", "a", "b"))
     assert first == same != other
     assert 0.1 < first.count(500) / len(urls) < 0.5
+
+
+def test_only_so_many_requests_fail(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "MAX_FAILED", 3)
+    options: dict[str, Any] = {"fail_once": {"share": 1}}
+    browser = behind(world, **options)
+    urls = [f"{SHOP}?{number}" for number in range(5)]
+    assert statuses(browser, *urls) == [500, 500, 500, 200, 200]
+    failed = browser.web.snapshot()["obstacles"]["fail_once"]
+    assert failed == sorted(failed)
+    assert statuses(again(browser, "obstacles", **options), *urls) == [200] * 5
 
 
 def test_some_addresses_take_their_time(world: World) -> None:

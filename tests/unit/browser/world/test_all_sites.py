@@ -197,6 +197,58 @@ def test_looking_around_changes_nothing(browser: HttpBrowser) -> None:
     assert browser.web.snapshot() == []
 
 
+def test_past_what_is_kept_looking_is_answered_and_leaves_the_world_as_it_comes_back() -> None:
+    world = make_world("full")
+    world.watched = frozenset(("mail search", "shop orders"))
+    browser = log_in(HttpBrowser(make_web(world)), "mail.test", world.people.you)
+    unread = next(each for each in world.mail.in_folder(world.people.you.handle, "Inbox") if not each.read)
+    body = urlencode({"to": "a@b.test", "subject": "s", "text": "x" * 7_000}).encode()
+    statuses = [browser.ask("POST", "http://mail.test/send", body).status for _ in range(60)]
+    assert (set(statuses), statuses[-1]) == ({303, 429}, 429)
+    long = "x" * 20_000  # more than the room that is left
+    for path in (f"message/{unread.number}?{long}", f"search?q={long}"):
+        assert browser.ask("GET", f"http://mail.test/{path}").status == 200
+    assert (unread.read, world.seen) == (False, set())
+    again = make_world("full")
+    again.watched = world.watched
+    web = make_web(again)
+    web.restore(browser.web.snapshot())
+    assert again == world
+
+
+def test_a_form_that_is_too_large_is_refused_by_each_site_and_method(browser: HttpBrowser) -> None:
+    for host in HOSTS:
+        for method in ("GET", "POST", "PUT"):
+            assert browser.ask(method, f"http://{host}/login", b"user=x&" + b"x" * 60_000).status == 413
+
+
+def test_a_form_is_read_only_where_it_is_needed(browser: HttpBrowser) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    request = Request("POST", "http://shop.test/nowhere", headers, b"a=1")
+    assert browser.web.answer(request).status == 404
+    assert "form" not in vars(request)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_an_address_of_any_site_that_somebody_writes_is_a_link(
+    browser: HttpBrowser, world: World, you: Person, host: str
+) -> None:
+    url = f"http://{host}/"
+    post = next(iter(world.forum.threads.values())).posts[0]
+    post.text = f"See {url} and\n{url}x not http://evil.test/ or http://{host}.evil.test/"
+    note = world.mail.put(you.handle, "Inbox", "a@b.test", you.email, "s", post.text, world.clock.next(), read=False)
+    world.wiki.articles["Lindenau"].add("x", world.clock.next(), "", f"[{url} one] [{url}x two] [http://evil.test/ x]")
+    log_in(browser, "mail.test", you)
+    for page in (
+        next(iter(world.forum.threads.values())).url,
+        f"http://mail.test/message/{note.number}",
+        "http://wiki.test/wiki/Lindenau",
+    ):
+        links = {link.url for link in do(browser, Open(page)).links}
+        assert {url, f"{url}x"} <= links, page
+        assert not any("evil" in link for link in links), page
+
+
 def test_a_world_is_the_same_in_every_process() -> None:
     code = "from environments.browser.world.making import make_world; print(repr(make_world('x')))"
     said = {
