@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
     @property
     def trainable_by_default(self) -> bool:
-        return self not in (Outcome.ESCAPE_ATTEMPT, Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
+        return self not in (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
 
 
 class EpisodeState(StrEnum):

@@ -59,7 +59,7 @@ def test_a_page_of_miniwob_ends_with_its_own_reward(client: Client) -> None:
 def test_no_address_pays(client: Client, url: str) -> None:
     with client.create("browser", task_set="miniwob", task="click-test", seed=1) as episode:
         result = step(episode, "goto", url=url)
-        assert (result.outcome, result.trainable) == (Outcome.ESCAPE_ATTEMPT, False)
+        assert (result.outcome, result.trainable) == (Outcome.ESCAPE_ATTEMPT, True)
         assert result.info.model_extra is not None
         assert result.info.model_extra["detectors"][0]["detector"] in ("scheme_refused", "address_refused")
         result = step(episode, "click", ref=ref(episode.observation["text"], 'button "Click Me!"'))
@@ -69,9 +69,12 @@ def test_no_address_pays(client: Client, url: str) -> None:
 
 def test_the_report_of_a_page_is_its_own_to_make(client: Client) -> None:
     with client.create("browser", task_set="miniwob", task="click-test", seed=1) as episode:
-        step(episode, "goto", url="http://miniwob.test/.report?token=1&raw=1&done=1")
-        graded = episode.grade()
-        assert graded.reward == 0.0
+        forged = step(episode, "goto", url="http://miniwob.test/.report?token=1&raw=1&done=1")
+        assert forged.info.model_extra is not None
+        assert [note["detector"] for note in forged.info.model_extra["detectors"]] == ["forged_report"]
+        back = step(episode, "back")
+        result = step(episode, "click", ref=ref(back.observation["text"], 'button "Click Me!"'))
+        assert (result.reward, result.terminated) == (0.0, True), "though the page was solved then"
 
 
 def test_what_is_seen_is_chosen(client: Client) -> None:

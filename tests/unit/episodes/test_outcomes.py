@@ -76,4 +76,4 @@ def test_evidence_is_what_was_counted_since_the_step_began() -> None:
 
 def test_only_what_is_not_the_policys_doing_is_kept_from_training() -> None:
     untrainable = {outcome for outcome in Outcome if not outcome.trainable_by_default}
-    assert untrainable == {Outcome.ESCAPE_ATTEMPT, Outcome.INFRA_ERROR, Outcome.EPISODE_LOST}
+    assert untrainable == {Outcome.INFRA_ERROR, Outcome.EPISODE_LOST}

@@ -149,18 +149,17 @@ async def test_advantages_are_taken_over_the_trainable_samples_alone(
     rewards = {said: sample.reward for said, sample in samples.items() if sample.reward is not None}
     assert rewards == {
         fenced("a"): 1.0, fenced("b"): 0.0, "no block": 1.0, "no block at all": 0.0, fenced("broken") + "1": 1.0,
-        "unlucky": 1.0,
+        "unlucky": 1.0, fenced("escape"): 0.0,
     }  # fmt: skip
-    deviation = math.sqrt(2) / 3  # of four ones and two noughts
+    deviation = math.sqrt(12) / 7  # of four ones and three noughts
     for said, reward in rewards.items():
-        assert samples[said].advantage == pytest.approx((reward - 2 / 3) / (deviation + 1e-6), abs=1e-12)
+        assert samples[said].advantage == pytest.approx((reward - 4 / 7) / (deviation + 1e-6), abs=1e-12)
     masked = {said: sample for said, sample in samples.items() if said not in rewards}
     assert all(samples[said].mask == 1 for said in rewards)
     assert all((sample.mask, sample.advantage) == (0, 0.0) for sample in masked.values())
     assert {said: str(sample.reason).split(":")[0] for said, sample in masked.items()} == {
         "no endpoint": "EndpointError",
         fenced("fail"): "UntrainableError",
-        fenced("escape"): "UntrainableError",
         "straggler": "deadline",
     }
 
