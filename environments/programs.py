@@ -57,6 +57,8 @@ class Reply:
 
     result: CommandResult
     answer: dict[str, Any] | None = None
+    size: int = 0
+    """Bytes of the answer."""
 
     @property
     def late(self) -> bool:
@@ -71,8 +73,16 @@ class Program:
         self._sandbox = sandbox
         self._session = session
 
-    async def ask(self, request: bytes, context: StepContext, output: OutputLimits = OutputLimits()) -> Reply:
+    async def ask(
+        self,
+        request: bytes,
+        context: StepContext,
+        output: OutputLimits = OutputLimits(),
+        max_values: int = MAX_ANSWER_BYTES,
+    ) -> Reply:
         """Send a request and wait for its answer, each in as many parts as it takes.
+
+        `max_values`: of the answer's JSON, about; each takes time of the server's loop, and none of it is trusted.
 
         Raises: SandboxError when the program does not run any more, SandboxGoneError, JunkError.
         """
@@ -88,7 +98,8 @@ class Program:
             if sum(map(len, whole)) > MAX_ANSWER_BYTES:
                 raise JunkError(f"more than {MAX_ANSWER_BYTES} bytes")
             if result.message[:1] != MORE:
-                return Reply(first, _parse(b"".join(whole)))
+                data = b"".join(whole)
+                return Reply(first, _parse(data, max_values), len(data))
             result = await self._call(GO_ON, context, output)
             if result.message is None or not result.alive:
                 return Reply(result)
@@ -110,7 +121,9 @@ def _parts(request: bytes) -> Iterator[bytes]:
     yield LAST + request
 
 
-def _parse(data: bytes) -> dict[str, Any]:
+def _parse(data: bytes, max_values: int = MAX_ANSWER_BYTES) -> dict[str, Any]:
+    if sum(map(data.count, (b",", b"[", b"{"))) > max_values:
+        raise JunkError(f"more than {max_values} values")
     try:
         answer = from_json(data, allow_inf_nan=False)
     except ValueError as error:

@@ -115,7 +115,7 @@ class Browsing:
         self._driver = driver or await Driver.start(sandbox)
         request = {"op": "begin", "url": self.play.start_url, "options": self.options.for_browser()}
         try:
-            said = await self._driver.see(request, context or StepContext(BEGIN_S), self._traffic.answer)
+            said = await self._ask(self._driver, request, context or StepContext(BEGIN_S))
             observation = self._see(_begun(said))
         finally:
             told, refused = self._traffic.take()
@@ -171,7 +171,7 @@ class Browsing:
         known = len(self.play.notes())
         assert self._driver is not None
         try:
-            said = await self._driver.see(asked, left, self._traffic.answer)
+            said = await self._ask(self._driver, asked, left)
             transition = self._read(said, context)
         except SandboxGoneError:
             raise
@@ -219,6 +219,10 @@ class Browsing:
             info["detectors"] = [*info.get("detectors", ()), note]
         outcome = Outcome.ESCAPE_ATTEMPT if "detectors" in info else Outcome.OK
         return Transition(self._see(said.done), outcome=outcome, info=info)
+
+    async def _ask(self, driver: Driver, request: JsonObject, context: StepContext) -> Seen:
+        """Raises: SandboxError, SandboxGoneError, JunkError."""
+        return await driver.see(request, context, self._traffic.answer, self.options.max_chars)
 
     def _see(self, done: JsonObject) -> JsonObject:
         """Raises: JunkError."""

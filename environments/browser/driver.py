@@ -32,6 +32,11 @@ MAX_LEGS = 2000
 """Of one step: a page that asks for more is not waited for."""
 MAX_ASKED = 500
 MAX_NUMBER = 2**53
+MAX_VALUES, TEXTS = 200_000, 6
+"""Of an answer's JSON, besides those that its texts look like."""
+MAX_CHARS = 400_000
+MAX_HEARD_BYTES = 64 << 20
+"""In one step: what whoever breaks the browser says is read in the server's loop."""
 MAX_FAILED = 2000
 TOO_LATE = Response.plain("The step ended before that was answered.\n", 504)
 
@@ -85,15 +90,20 @@ class Driver(Program):
         """The one that was started before; its first request tells whether it still runs."""
         return cls(sandbox, sandbox.attach_session(SESSION))
 
-    async def see(self, request: Mapping[str, Any], context: StepContext, answer: Answerer) -> Seen:
-        """Ask, answer what pages ask, until there is something to see.
+    async def see(
+        self, request: Mapping[str, Any], context: StepContext, answer: Answerer, max_chars: int = MAX_CHARS
+    ) -> Seen:
+        """Ask, answer what pages ask, until there is something to see, each text of it at most `max_chars` long.
 
         Raises: SandboxError when the program does not run any more, SandboxGoneError, JunkError.
         """
-        ends_at = time.monotonic() + context.timeout_s
+        ends_at, heard = time.monotonic() + context.timeout_s, 0
         for _ in range(MAX_LEGS):
             left = StepContext(max(0.01, ends_at - time.monotonic()))
-            reply = await self.ask(to_json(request), left, OUTPUT)
+            reply = await self.ask(to_json(request), left, OUTPUT, MAX_VALUES + TEXTS * max_chars)
+            heard += reply.size
+            if heard > MAX_HEARD_BYTES:
+                raise JunkError(f"more than {MAX_HEARD_BYTES} bytes in one step")
             said = reply.answer
             if said is None:
                 return Seen(reply)

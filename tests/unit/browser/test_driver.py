@@ -161,6 +161,24 @@ async def test_a_host_that_takes_longer_than_the_step_is_not_waited_for() -> Non
     assert ended == ["answered at once", "given up"]
 
 
+async def test_so_many_values_are_not_even_read() -> None:
+    message = b'.{"asked": [], "x": [' + b"[]," * 300_000 + b"0]}"
+    said = CommandResult(Ending.MESSAGE, Output(), Output(), 0.01, message=message, alive=True)
+    driver = Driver(None, ScriptedSession(said))  # type: ignore[arg-type]
+
+    async def answer(_: Request) -> Response:
+        raise AssertionError
+
+    with pytest.raises(JunkError, match="values"):
+        await driver.see({"op": "act"}, CONTEXT, answer, max_chars=50_000)
+
+
+async def test_a_step_hears_only_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_module, "MAX_HEARD_BYTES", 1000)
+    with pytest.raises(JunkError, match="bytes in one step"):
+        await see(*[{"asked": [], "x": "x" * 300}] * 4)
+
+
 async def test_whoever_asks_for_more_when_time_is_over_is_late() -> None:
     message = b"." + json.dumps(asked()).encode()
     late = CommandResult(Ending.TIMEOUT, Output(), Output(), 5.0, message=message, alive=True)
