@@ -142,6 +142,7 @@ PERMISSIONS = (
       navigator.geolocation.getCurrentPosition(() => given("given"), refused)));
     await denied("notify", Notification.requestPermission());
     await denied("camera", navigator.mediaDevices.getUserMedia({ video: true }).then(() => "given"));
+    await denied("microphone", navigator.mediaDevices.getUserMedia({ audio: true }).then(() => "given"));
     await denied("clipboard", navigator.clipboard.readText());
     await denied("midi", navigator.requestMIDIAccess({ sysex: true }).then(() => "given"));
     log("asked for all");
@@ -163,11 +164,71 @@ CHANGING = (
 </script>"""
 )
 
+CLOBBERED = """<title>Clobbered</title>
+<img name=title><img name=body><img name=querySelector><img name=activeElement><img name=scrollingElement>
+<form tabindex=0 autofocus><input name=tagName></form><p>Still there</p>"""
+
+UNREADABLE = """<title>Unreadable</title><form><input name=getAttribute></form>"""
+
+REPLACED = """<title>Replaced</title><p>Still there</p><div style="height: 3000px"></div>
+<script>
+  var scrollX = {}, scrollY = () => 1;
+  Math.round = () => NaN;
+  Object.defineProperty(document, "title", { get: () => 5 });
+  Storage.prototype.getItem = () => ({ toString: () => "no text" });
+  localStorage.one = "1";
+  const focused = document.createElement("x-" + "long".repeat(300_000));
+  focused.tabIndex = 0;
+  document.body.append(focused);
+  focused.focus({ preventScroll: true });
+</script>"""
+
+LYING = """<title>Lying</title><p>Still there</p>
+<script>JSON.stringify = () => new Date(8.64e15); Reflect.get = () => ({ slice: () => 5n });</script>"""
+
+HALVES = """<p id=half></p><button onclick="console.error('error \\ud83d'); confirm('confirm \\ud83d')">Ask</button>
+<script>
+  document.title = "title \\ud83d";
+  document.getElementById("half").textContent = "text \\ud83d and \\ud83d\\ude00";
+  sessionStorage["\\ude00"] = "\\ud83d";
+</script>"""
+
+POLLING = """<title>Polling</title><p>Still there</p>
+<script>(async () => { for (;;) { try { await fetch("/next"); } catch { /* it goes on */ } } })();</script>"""
+
+LATE = """<title>Late</title><button onclick="busy()">Busy</button>
+<script>
+  function busy() {
+    for (const since = performance.now(); performance.now() - since < 2000;);
+    alert("At last");
+  }
+</script>"""
+
+NOISE = """<title>Noise</title><body style="margin: 0"><canvas width=2560 height=1600></canvas>
+<script>
+  const context = document.querySelector("canvas").getContext("2d");
+  const data = context.createImageData(2560, 1600);
+  const words = new Uint32Array(data.data.buffer);
+  for (let at = 0, word = 1; at < words.length; at++) {
+    word ^= word << 13; word ^= word >>> 17; word ^= word << 5;
+    words[at] = word | 0xff000000;
+  }
+  context.putImageData(data, 0, 0);
+</script>"""
+
+PLACE = (
+    LOG
+    + """<title>Place</title><p>Plain words</p><button>Press</button>
+<script>log(navigator.language, navigator.languages, Intl.DateTimeFormat().resolvedOptions().timeZone);</script>"""
+)
+
 SLOW = Response(200, (("content-type", "text/html"),), b"<title>Slow</title><p>Slow</p>", delay_s=20.0)
 WAITING = "<title>Waiting</title><p>Here already</p><img src=/slow alt=Slow>"
 
 PAGES: Pages = {
     "/": POINTER, "/form": FORM, "/far": FAR, "/files": FILES, "/table.csv": TABLE, "/above": ABOVE, "/tabs": TABS,
     "/next": NEXT, "/asking": ASKING, "/frames": FRAMES, "/inner": INNER, "/permissions": PERMISSIONS,
-    "/changing": CHANGING, "/slow": SLOW, "/waiting": WAITING,
+    "/changing": CHANGING, "/slow": SLOW, "/waiting": WAITING, "/clobbered": CLOBBERED, "/replaced": REPLACED,
+    "/lying": LYING, "/unreadable": UNREADABLE, "/halves": HALVES, "/polling": POLLING, "/late": LATE, "/noise": NOISE,
+    "/place": PLACE,
 }  # fmt: skip

@@ -283,15 +283,20 @@ async def test_a_page_is_permitted_nothing_and_waits_for_nobody(server: AsyncCli
         await visit.do("click", on='button "Ask"')
         await visit.do("wait", text="asked for all")
         assert await visit.log() == [
-            "place 1", "notify denied", "camera NotFoundError", "clipboard NotAllowedError",
-            "midi NotAllowedError", "asked for all",
+            "place 1", "notify denied", "camera NotFoundError", "microphone NotFoundError",
+            "clipboard NotAllowedError", "midi NotAllowedError", "asked for all",
         ]  # fmt: skip
 
 
 async def test_a_page_that_changes_is_waited_for_and_looked_at_in_part(server: AsyncClient) -> None:
     visit = await visiting(server, "/changing", max_chars=2000)
     async with visit.episode:
-        assert "of" in visit.seen["cut"]
+        assert visit.seen["cut"].startswith("text: lines 1 to ")
+        shown, following = visit.seen["text"], int(visit.seen["cut"].partition("offset=")[2].partition(",")[0])
+        read = (await visit.do("read_page", offset=following))["read"]
+        last, first = (int(re.findall(r"Item (\d+)", part)[at]) for part, at in ((shown, -1), (read, 0)))
+        assert first == last + 1
+        assert f"]: Item {first}" in read.splitlines()[0]
         await visit.do("click", on='button "Later"')
         await visit.do("wait", text="Come at last")
         await visit.do("wait", text_gone="Nothing yet")
@@ -302,8 +307,6 @@ async def test_a_page_that_changes_is_waited_for_and_looked_at_in_part(server: A
         found = (await visit.do("find", text="Item 399"))["found"]
         (last,) = re.findall(r"listitem \[ref=(\w+)\]: Item 399", found)
         assert (await visit.do("read_page", ref=last))["read"].strip() == f"- listitem [ref={last}]: Item 399"
-        read = await visit.do("read_page", offset=4000)
-        assert "Item" in read["read"]
         assert "nothing from character" in await visit.error("read_page", offset=10_000_000)
         once = ref(visit.seen["text"], 'button "Once"')
         await visit.do("click", ref=once)
@@ -336,3 +339,90 @@ async def test_a_page_that_does_not_come_to_an_end_is_looked_at_all_the_same(ser
     async with visit.episode:
         assert visit.seen["loading"] is True
         assert "Here already" in visit.seen["text"]
+
+
+async def test_the_rest_of_each_view_is_read_as_its_note_says(server: AsyncClient) -> None:
+    views = ["text", "html", "text_content"]
+    visit = await visiting(server, "/changing", observe=views)
+    async with visit.episode:
+        whole = visit.seen
+    visit = await visiting(server, "/changing", observe=views, max_chars=2000)
+    async with visit.episode:
+        notes = dict(note.split(": ", 1) for note in visit.seen["cut"].splitlines())
+        assert list(notes) == views
+        for name, note in notes.items():
+            said = note.partition("read_page with ")[2].partition(", or")[0]
+            members = dict(each.split("=") for each in said.split(", "))
+            following = int(members.pop("offset"))
+            told = await visit.do("read_page", offset=following, **members)
+            assert whole[name][following:].startswith(told["read"])
+            assert len(told["cut"].splitlines()) == 4, "the page's own notes, and that of what was read"
+
+
+@pytest.mark.parametrize("path", ["/clobbered", "/replaced", "/lying"])
+async def test_a_page_that_replaces_what_it_is_asked_with_is_seen_all_the_same(server: AsyncClient, path: str) -> None:
+    visit = await visiting(server, path, observe=["text", "text_content"])
+    async with visit.episode:
+        assert "Still there" in visit.seen["text"]
+        assert "Still there" in visit.seen["text_content"]
+        assert visit.seen["title"] == ("" if path == "/lying" else path[1:].capitalize())
+        seen = await visit.do("scroll", dy=300)
+        assert seen["scroll"]["y"] == (300 if path == "/replaced" else 0)
+        assert "Still there" in (await visit.do("read_page", what="text"))["read"]
+
+
+async def test_a_page_that_cannot_be_looked_at_is_told_of(server: AsyncClient) -> None:
+    visit = await visiting(server, "/")
+    async with visit.episode:
+        said = await visit.error("goto", url=f"{URL}/unreadable")
+        assert said.startswith("the page could not be looked at: ")
+        assert (await visit.goto("/next"))["title"].startswith("Next")
+
+
+async def test_half_a_character_does_no_harm(server: AsyncClient) -> None:
+    visit = await visiting(server, "/halves", observe=["text", "html", "text_content"])
+    async with visit.episode:
+        assert "title" in visit.seen["title"]
+        assert " and \U0001f600" in visit.seen["text"]
+        assert " and \U0001f600" in visit.seen["html"]
+        seen = await visit.do("click", on='button "Ask"')
+        assert seen["dialog"]["message"].startswith("confirm ")
+        assert seen["console_errors"][0].startswith("error ")
+        await visit.do("dialog", accept=True)
+
+
+async def test_a_page_that_never_stops_asking_is_seen_all_the_same(server: AsyncClient) -> None:
+    visit = await visiting(server, "/polling")
+    async with visit.episode:
+        seen = await visit.do("wait", time_s=15)
+        assert seen["loading"] is True
+        assert "Still there" in seen["text"]
+        assert "Still there" in (await visit.do("wait", time_s=0))["text"]
+
+
+async def test_a_page_that_asks_something_when_it_was_given_up_keeps_its_tab(server: AsyncClient) -> None:
+    visit = await visiting(server, "/late", action_timeout_s=1.0)
+    async with visit.episode:
+        seen = (await visit.try_to("click", on='button "Busy"')).observation
+        assert seen["dialog"]["message"] == "At last"
+        seen = await visit.do("dialog", accept=True)
+        assert seen["title"] == "Late"
+
+
+async def test_a_picture_that_is_too_large_is_left_out_and_that_is_told(server: AsyncClient) -> None:
+    viewport = {"width": 2560, "height": 1600}
+    visit = await visiting(server, "/noise", viewport=viewport, observe=["text", "screenshot"])
+    async with visit.episode:
+        result = await visit.try_to("wait", time_s=0)
+        assert result.pictures == []
+        assert result.observation["cut"] == "images: 0 of 1, since the rest is too large: zoom shows a part"
+        zoomed = await visit.try_to("zoom", x=0, y=0, width=100, height=100)
+        assert [each.array().shape for each in zoomed.pictures] == [(200, 200, 3)]
+
+
+async def test_a_page_reads_the_language_and_the_zone_that_were_asked_for(server: AsyncClient) -> None:
+    visit = await visiting(server, "/place", locale="de-AT", timezone="Asia/Tokyo", interactive=True)
+    async with visit.episode:
+        assert 'button "Press"' in visit.seen["text"]
+        assert "Plain words" not in visit.seen["text"], "it cannot be acted on"
+        assert await visit.log() == ["de-AT de-AT Asia/Tokyo"]

@@ -12,13 +12,16 @@ from typing import Any
 from playwright.async_api import Error, Locator, Page
 
 from environments.browser.guest import snapshot
-from environments.browser.guest.tabs import Tab, Tabs
+from environments.browser.guest.tabs import MAX_TABS, Tab, Tabs
 
 Request = dict[str, Any]
 
 OPTIONS_JS = "e => e.tagName === 'SELECT' ? [...e.options].map(o => [o.label, o.value]) : null"
 FRAMES_JS = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 DRAG_MOVES = 10
+MAX_REASON = 500
+MAX_LABEL = 40
+"""Characters of each option that could have been selected."""
 REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
 """What Playwright's log says of an element that an action could not be done to."""
 _CALLED = re.compile(r"^[A-Z]\w+\.\w+: ")
@@ -180,7 +183,7 @@ class Acts:
         for wanted in request["values"]:
             found = [value for label, value in options if wanted in (label.strip(), value)]
             if not found:
-                labels = ", ".join(repr(label.strip()) for label, _ in options[:30])
+                labels = ", ".join(repr(label.strip()[:MAX_LABEL]) for label, _ in options[:30])
                 raise ActError(f"there is no option {wanted[:100]!r}; there are {labels}")
             chosen.append(found[0])
         await element.select_option(value=chosen, timeout=self.timeout_ms)
@@ -219,6 +222,8 @@ class Acts:
         await self._page.reload(wait_until="commit", timeout=self.timeout_ms)
 
     async def _new_tab(self, request: Request) -> None:
+        if len(self._tabs.all) >= MAX_TABS:
+            raise ActError(f"there may be {MAX_TABS} tabs: close one")
         page = await self._new_page()
         if "url" in request:
             await page.goto(request["url"], wait_until="commit", timeout=self.timeout_ms)
@@ -259,17 +264,18 @@ class Acts:
 
 def reason(error: BaseException | None, limit_s: float) -> str | None:
     """In a policy's words."""
-    if error is None:
-        return None
+    return None if error is None else _words_of(error, limit_s)[:MAX_REASON]
+
+
+def _words_of(error: BaseException, limit_s: float) -> str:
     if isinstance(error, ActError):
         return str(error)
+    late = f"it did not come to an end within {limit_s:g} s"
     if isinstance(error, TimeoutError):
-        return f"it did not come to an end within {limit_s:g} s"
+        return late
     if isinstance(error, Error):
-        lines = [line.strip(" -") for line in str(error).splitlines()]
-        what = _CALLED.sub("", lines[0])  # whose name means nothing to a policy
-        if _LATE.fullmatch(what):
-            what = f"it did not come to an end within {limit_s:g} s"
-        why = [line for line in lines[1:] if any(known in line for known in REASONS)]
-        return "; ".join([what, *dict.fromkeys(why[:3])])[:500]
-    return f"{type(error).__name__}: {error}"[:500]
+        first, *lines = [line.strip(" -") for line in str(error).splitlines()] or ["it failed"]
+        what = _CALLED.sub("", first)  # whose name means nothing to a policy
+        why = [line for line in lines if any(known in line for known in REASONS)]
+        return "; ".join([late if _LATE.fullmatch(what) else what, *dict.fromkeys(why[:3])])
+    return f"{type(error).__name__}: {error}"

@@ -21,8 +21,12 @@ from environments.browser.guest.host import Host
 from environments.browser.guest.playing import Playing
 from environments.guest.channel import Channel
 
-GATHER_S = 0.001
-"""Requests that come together are handed on together."""
+GATHER_S = ((200, 0.001), (600, 0.02))
+"""Requests that come together are handed on together: how long they are waited for, until so many times of one action.
+
+A page that never stops asking is waited for longer: the server goes along so many times, and not on.
+"""
+LONG_GATHER_S = 0.5
 
 
 class Program:
@@ -32,6 +36,8 @@ class Program:
         self._host = host
         self._channel = channel
         self._running: asyncio.Task[dict[str, Any]] | None = None
+        self._legs = 0
+        """How many times the server was asked something by what is running."""
 
     async def serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -39,8 +45,7 @@ class Program:
         thread = ThreadPoolExecutor(1)
         while (request := await loop.run_in_executor(thread, self._channel.receive)) is not None:
             answer = await self._answer(json.loads(request))
-            encoded = json.dumps(answer, allow_nan=False).encode()
-            if not await loop.run_in_executor(thread, self._channel.send, encoded):
+            if not await loop.run_in_executor(thread, self._channel.send, _encoded(answer)):
                 return
 
     def _interrupt(self) -> None:
@@ -62,9 +67,10 @@ class Program:
         await asyncio.wait({self._running, arrived}, return_when=asyncio.FIRST_COMPLETED)
         arrived.cancel()
         if not self._running.done():
-            await asyncio.sleep(GATHER_S)
+            await asyncio.wait({self._running}, timeout=gather_s(self._legs))
+            self._legs += 1
             return {"asked": self._host.proxy.take()}
-        running, self._running = self._running, None
+        running, self._running, self._legs = self._running, None, 0
         if running.cancelled():
             return {"late": True}
         if (error := running.exception()) is not None:
@@ -74,6 +80,19 @@ class Program:
     async def _prepare(self, options: dict[str, Any]) -> dict[str, Any]:
         await self._host.open(options)
         return {}
+
+
+def gather_s(legs: int) -> float:
+    """Before the server is asked once more."""
+    return next((pause_s for until, pause_s in GATHER_S if legs < until), LONG_GATHER_S)
+
+
+def _encoded(answer: dict[str, Any]) -> bytes:
+    """Half a character, which a page can make, is no text anywhere else."""
+    try:
+        return json.dumps(answer, allow_nan=False, ensure_ascii=False).encode("utf-8", "replace")
+    except (TypeError, ValueError, RecursionError) as error:
+        return json.dumps({"failed": f"{type(error).__name__}: {error}"[:2000]}).encode()
 
 
 async def serve() -> None:

@@ -15,7 +15,7 @@ from playwright.async_api import BrowserContext, Error, Page
 from environments.browser.guest.acting import ActError, Acts, reason
 from environments.browser.guest.beside import drop, hear, quietly
 from environments.browser.guest.chromium import CERTIFICATE, Chromium, make_certificate
-from environments.browser.guest.looking import Looks
+from environments.browser.guest.looking import Looks, fitting, together
 from environments.browser.guest.playing import Playing
 from environments.browser.guest.proxy import Proxy
 from environments.browser.guest.remembered import Remembered
@@ -35,6 +35,8 @@ TICK_S = 0.02
 """A page gets so long to make something of what it was sent."""
 CLOSE_S = 3.0
 DYING_S = 0.3
+MAX_QUESTION = 1000
+"""Characters of a dialog's message, and of what it suggests."""
 CONTEXT = ("viewport", "locale", "timezone")
 """What a browser's context is made with, and cannot be changed."""
 T = TypeVar("T")
@@ -96,6 +98,8 @@ class Host:
         doubtful, self._given_up = self._given_up, True
         if not (self._whole and await self._lives()):
             await self._restart()
+        if self.tabs.dialog is None:
+            self._unblock()  # its dialog went with its page
         most_s = max(timeout_s - LOOK_S, timeout_s / 2)  # some of a short step is for the action, too
         limit_s = min(self._options["action_timeout_s"], most_s)
         if request["type"] == "wait" and "time_s" in request:
@@ -114,11 +118,22 @@ class Host:
 
     async def _try(self, request: dict[str, Any], limit_s: float) -> str | None:
         """Why the action did not work, or None."""
-        if request["type"] == "dialog" and self._blocked is not None:
-            blocked, self._blocked = self._blocked, None
+        blocked, self._blocked = self._blocked, None
+        try:
             error = await self._race(self._acts.carry_out(request, limit_s), limit_s)
-            return error or await self._race(blocked, limit_s)
-        return await self._race(self._acts.carry_out(request, limit_s), limit_s)
+            if error is None and blocked is not None:
+                going_on, blocked = blocked, None
+                error = await self._race(going_on, limit_s)
+        finally:
+            if blocked is not None:
+                drop(blocked)
+        return error
+
+    def _unblock(self) -> None:
+        """What waits for a dialog's answer will not have it."""
+        if self._blocked is not None:
+            drop(self._blocked)
+        self._blocked = None
 
     async def _race(self, work: Awaitable[Any], limit_s: float) -> str | None:
         """The action's end, or a dialog that it waits behind, or its limit, whichever comes first."""
@@ -156,45 +171,60 @@ class Host:
         if await self._lives():
             try:
                 seen = await self._seen(settle_s, doubtful=doubtful)
-            except (Error, TimeoutError):
-                error = await self._recover_page() or error
-                seen = await self._place()
+            except (Error, TimeoutError) as unseen:
+                error = await self._recover_page() or self._why(error, unseen)
         if not await self._lives():
             error = "the browser died, and was started again"
             await self._restart()
             seen = await self._seen_after_all(settle_s)
         refused = await self._leave_forbidden()
-        if refused:
+        if refused or not seen:
             seen = await self._place()
         await self.tabs.save()
-        pictures = [*shown.pop("images", ()), *seen.pop("images", ())]
-        answer: dict[str, Any] = {**seen, **shown, **self.tabs.take_events()}
-        if pictures:
-            answer["images"] = pictures
-        if self._acts.cursor is not None:
-            answer["cursor"] = dict(zip("xy", self._acts.cursor, strict=True))
+        answer = {**together(shown, seen), **self.tabs.take_events(), **self._beside_the_page()}
         if error is not None:
             answer["error"] = error
+        return {"observation": fitting(answer), "refused": refused, "starts": self._chromium.starts}
+
+    def _beside_the_page(self) -> dict[str, Any]:
+        """The pointer, and what the page waits for."""
+        told: dict[str, Any] = {}
+        if self._acts.cursor is not None:
+            told["cursor"] = dict(zip("xy", self._acts.cursor, strict=True))
         if self.tabs.all and self.tabs.current.chooser is not None:
-            answer["file_chooser"] = {"multiple": self.tabs.current.chooser.is_multiple()}
+            told["file_chooser"] = {"multiple": self.tabs.current.chooser.is_multiple()}
         if self.tabs.dialog is not None:
             dialog = self.tabs.dialog
-            answer["dialog"] = {"type": dialog.type, "message": dialog.message[:1000], "default": dialog.default_value}
-        return {"observation": answer, "refused": refused, "starts": self._chromium.starts}
+            message, default = dialog.message[:MAX_QUESTION], dialog.default_value[:MAX_QUESTION]
+            told["dialog"] = {"type": dialog.type, "message": message, "default": default}
+        return told
+
+    def _why(self, error: str | None, unseen: BaseException) -> str | None:
+        """The action's error, and that there is nothing to see, unless a dialog says so."""
+        if self.tabs.dialog is not None:
+            return error
+        told = f"the page could not be looked at: {reason(unseen, LOOK_S)}"
+        return told if error is None else f"{error}; {told}"
 
     async def _seen(self, settle_s: float, *, doubtful: bool) -> dict[str, Any]:
         """Raises: playwright.async_api.Error, TimeoutError for a page that does not answer."""
+        doubtful = doubtful or self.tabs.current.crashed
+        if self.tabs.dialog is None and doubtful and not await self._answers(self.tabs.current):
+            raise Error("the page does not answer")
         if self.tabs.dialog is not None:
             return await self._looks.place()
-        if self.tabs.current.crashed or (doubtful and not await self._answers(self.tabs.current)):
-            raise Error("the page does not answer")
         began = asyncio.get_running_loop().time()
         while True:
             await self.tabs.windows()
             tab, left_s = self.tabs.current, settle_s - (asyncio.get_running_loop().time() - began)
             loaded = await self._settle(left_s)
             count = self.proxy.count
-            seen = await self._race_dialog(asyncio.wait_for(self._look_at_all(), LOOK_S))
+            try:
+                seen = await self._race_dialog(asyncio.wait_for(self._look_at_all(), LOOK_S))
+            except Error:
+                if left_s <= 0 or (self.tabs.is_current(tab) and self.proxy.count == count):
+                    raise
+                continue  # it made way for another page meanwhile
             if seen is None:  # a dialog opened just now
                 return await self._looks.place()
             moved_on = not self.tabs.is_current(tab) or self.proxy.count != count or self.proxy.waiting > 0
@@ -278,7 +308,8 @@ class Host:
 
     async def _restart(self) -> None:
         """The browser anew, with its profile, its cookies and its tabs."""
-        self._blocked, self._whole = None, False
+        self._unblock()
+        self._whole = False
         context, kept = await self._chromium.start_again(self._options)
         try:
             await self._remembered.put_back(context)
@@ -313,12 +344,12 @@ class Host:
         tab = self.tabs.current if self.tabs.all else None
         if tab is None or not self._chromium.alive:
             return None
-        if not tab.crashed and await self._answers(tab):
+        if await self._answers(tab):
             return None
         what = "crashed" if tab.crashed else "does not answer any more"
         url = tab.page.url
         await quietly(self._replace(tab))
-        self._blocked = None
+        self._unblock()
         await quietly(asyncio.wait_for(tab.page.close(run_before_unload=False), CLOSE_S))
         return f"the page {url[:500]} {what}: its tab was closed, and an empty one opened"
 
@@ -328,10 +359,12 @@ class Host:
         self.tabs.current.session = tab.session
         await self._remembered.put_back_tab(page, tab.session)
 
-    @staticmethod
-    async def _answers(tab: Tab) -> bool:
+    async def _answers(self, tab: Tab) -> bool:
+        """That it asks something is an answer, too."""
+        if tab.crashed:
+            return False
         try:
-            await asyncio.wait_for(tab.page.evaluate("1"), PROBE_S)
+            await self._race_dialog(asyncio.wait_for(tab.page.evaluate("1"), PROBE_S))
         except (Error, TimeoutError):
             return False
         return True

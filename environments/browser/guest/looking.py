@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,10 +20,16 @@ from environments.browser.guest.tabs import Tab, Tabs
 TITLE_S = 1.0
 MAX_URL = 2000
 MAX_TITLE = 300
+MAX_FOCUS = 100
+MAX_PIXELS = 1e9
+OR_FIND = ", or find"
+OR_PARTS = f", or with a ref for one part{OR_FIND}"
 ZOOM = 2.0
 """How many times larger a part of a page is shown."""
 MAX_STORED = 200_000
 """Characters of each of a page's storages that are remembered for a browser that dies."""
+MAX_PICTURE, MAX_SEEN = 12_000_000, 16_000_000
+"""Characters of a picture, and bytes of all that is seen at once: the server takes no more."""
 
 OUTLINE_S = 5.0
 """How long a page's frames may take to tell their outlines; those that have not by then are shown without."""
@@ -30,9 +37,12 @@ REFUSED_S = 0.3
 """The same where there is a frame that was refused its address: it never tells anything."""
 
 STATE_JS = """(most) => {
-  const root = document.scrollingElement || document.documentElement;
-  const at = document.activeElement;
-  const named = at && at !== document.body && at !== root;
+  const tried = (get) => { try { return get(); } catch { return null; } };
+  // An <img name=title> hides document.title, and a page's own `var scrollX` the window's.
+  const own = (name) => Reflect.get(Document.prototype, name, document);
+  const root = tried(() => own("scrollingElement") || own("documentElement"));
+  const at = tried(() => own("activeElement"));
+  const named = at && at !== tried(() => own("body")) && at !== root;
   const stored = (get) => {
     try {
       const all = get();
@@ -42,20 +52,19 @@ STATE_JS = """(most) => {
       return [];
     }
   };
-  return {
-    title: document.title,
-    scroll: {
-      x: Math.round(scrollX), y: Math.round(scrollY),
-      width: root ? root.scrollWidth : 0, height: root ? root.scrollHeight : 0,
-    },
-    focus: named ? {
-      tag: at.tagName.toLowerCase(),
-      name: (at.getAttribute("aria-label") || at.getAttribute("name") || at.id || "").slice(0, 100),
-    } : null,
+  return "" + JSON.stringify({
+    title: tried(() => own("title").slice(0, 300)),
+    scroll: tried(() => (
+      { x: root.scrollLeft, y: root.scrollTop, width: root.scrollWidth, height: root.scrollHeight }
+    )),
+    focus: tried(() => named ? {
+      tag: at.tagName.toLowerCase().slice(0, 100),
+      name: (at.getAttribute("aria-label") || at.getAttribute("name") || at.getAttribute("id") || "").slice(0, 100),
+    } : null),
     local: stored(() => localStorage), session: stored(() => sessionStorage), origin: location.origin,
-    body: document.querySelector("body") !== null,
-  };
+  });
 }"""
+"""Runs among the page's own scripts, which may have replaced whatever it uses: what it says is read with care."""
 
 
 class Looks:
@@ -74,27 +83,26 @@ class Looks:
         """All that the episode's options ask for."""
         tab, wanted = self._tabs.current, self._options["observe"]
         state, outline = await self._state(tab, outlined="text" in wanted)
-        tab.title = state["title"][:MAX_TITLE]
+        tab.title = state["title"]
         self._remembered.note_page(tab, state)
-        seen: dict[str, Any] = {**await self.place(), "scroll": state["scroll"], "focus": state["focus"]}
+        seen = [{**await self.place(), "scroll": state["scroll"], "focus": state["focus"]}]
         if "text" in wanted:
-            seen |= self._text_of(tab, outline)
+            seen.append(self._text_of(tab, outline))
         if "html" in wanted:
-            seen |= self._cut("html", await tab.page.content())
+            seen.append(self._cut("html", await tab.page.content(), _call(what="html")))
         if "text_content" in wanted:
-            seen |= self._cut("text_content", await tab.page.inner_text("body") if state["body"] else "")
+            seen.append(self._cut("text_content", await _words(tab.page), _call(what="text")))
         if "screenshot" in wanted:
-            seen["images"] = [await self.picture()]
-        return seen
+            seen.append({"images": [await self.picture()]})
+        return together(*seen)
 
     @staticmethod
     async def _state(tab: Tab, *, outlined: bool) -> tuple[dict[str, Any], str]:
-        """What the page says of itself, and its outline: both asked at once. Without a body there is nothing in it."""
+        """What the page says of itself, and its outline: both asked at once."""
         outline = asyncio.ensure_future(_outline(tab.page)) if outlined else None
         try:
-            state: dict[str, Any] = await tab.page.evaluate(STATE_JS, MAX_STORED)
-            # A body that there is not would be waited for.
-            return state, await outline if outline is not None and state["body"] else ""
+            state = read_state(await tab.page.evaluate(STATE_JS, MAX_STORED))
+            return state, await outline if outline is not None else ""
         finally:
             if outline is not None:
                 drop(outline)
@@ -112,21 +120,25 @@ class Looks:
     @staticmethod
     async def _learn_title(tab: Tab) -> None:
         with contextlib.suppress(Error, TimeoutError):  # it does not answer; it is not what the policy looks at
-            tab.title = (await asyncio.wait_for(tab.page.title(), TITLE_S))[:MAX_TITLE]
+            tab.title = _text(await asyncio.wait_for(tab.page.title(), TITLE_S), MAX_TITLE)
 
     def _text_of(self, tab: Tab, text: str) -> dict[str, Any]:
         before, tab.snapshot = tab.shown, text
         if self._options["changes"] and before:
             changes = snapshot.difference(before, text)
             if len(changes) < len(text) // 2:
-                return self._cut("changes", changes or "(nothing has changed)")
-        if self._options["interactive"]:
-            text = snapshot.interactive(text)
-        return self._cut("text", text)
+                return self._cut("changes", changes or "(nothing has changed)", f"read_page for all of it{OR_FIND}")
+        if not self._options["interactive"]:
+            return self._cut("text", text, _call() + OR_PARTS)
+        return self._cut("text", snapshot.interactive(text), _call(interactive=True) + OR_PARTS)
 
-    def _cut(self, name: str, text: str, offset: int = 0) -> dict[str, Any]:
-        kept, note = snapshot.cut(text, self._options["max_chars"], offset)
-        return {name: kept, "cut": note} if note else {name: kept}
+    def _cut(self, name: str, text: str, rest: str, offset: int = 0) -> dict[str, Any]:
+        """`rest`: how to see what is left out, with {} where that begins."""
+        kept, note, following = snapshot.cut(text, self._options["max_chars"], offset)
+        if not note:
+            return {name: kept}
+        more = f"; for the rest: {rest.format(following)}" if following else ""
+        return {name: kept, "cut": f"{name}: {note}{more}"}
 
     async def look(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What `find`, `zoom` and `read_page` show. Raises: ActError."""
@@ -136,7 +148,8 @@ class Looks:
         tab = self._tabs.current
         if request["type"] == "find":
             tab.snapshot = await _outline(tab.page)
-            return self._cut("found", snapshot.find(tab.snapshot, request["text"]) or "(nothing)")
+            found = snapshot.find(tab.snapshot, request["text"]) or "(nothing)"
+            return self._cut("found", found, "find something more exact")
         return await self._read(tab, request)
 
     async def _read(self, tab: Tab, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +159,7 @@ class Looks:
         if what == "html":
             text = await tab.page.content()
         elif what == "text":
-            text = await tab.page.inner_text("body")
+            text = await _words(tab.page)
         else:
             text = tab.snapshot = await _outline(tab.page)
             if "ref" in request:
@@ -159,7 +172,8 @@ class Looks:
                 text = snapshot.interactive(text)
         if offset and offset >= len(text):
             raise ActError(f"there is nothing from character {offset} on: there are {len(text)}")
-        return self._cut("read", text, offset)
+        asked = {name: request[name] for name in ("what", "ref", "depth", "interactive") if request.get(name)}
+        return self._cut("read", text, _call(**asked), offset)
 
     async def picture(self, part: Mapping[str, float] | None = None, scale: float = ZOOM) -> dict[str, str]:
         """Of what is in view, as large as the options say; or of a part of it in so many times its size."""
@@ -191,5 +205,98 @@ class Looks:
 
 
 async def _outline(page: Page) -> str:
+    """Of what is in its body."""
     within_s = OUTLINE_S if all(frame.url for frame in page.frames) else REFUSED_S
-    return await page.aria_snapshot(mode="ai", timeout=within_s * 1000)
+    outline = asyncio.ensure_future(page.aria_snapshot(mode="ai", timeout=within_s * 1000))
+    try:
+        return await outline if await _has_body(page) else ""
+    finally:
+        drop(outline)
+
+
+async def _words(page: Page) -> str:
+    return await page.inner_text("body") if await _has_body(page) else ""
+
+
+async def _has_body(page: Page) -> bool:
+    """One that there is not would be waited for."""
+    return await page.locator("body").count() > 0
+
+
+def _call(**members: Any) -> str:
+    """That shows the rest, with {} where it begins."""
+    told = {name: "true" if value is True else value for name, value in members.items()}
+    return "read_page with " + ", ".join(f"{name}={value}" for name, value in {**told, "offset": "{}"}.items())
+
+
+def together(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """All that they show, with every picture and every note of what was cut, in their order."""
+    whole: dict[str, Any] = {}
+    for part in parts:
+        whole |= part
+    if notes := [part["cut"] for part in parts if "cut" in part]:
+        whole["cut"] = "\n".join(notes)
+    if images := [image for part in parts for image in part.get("images", ())]:
+        whole["images"] = images
+    return whole
+
+
+def fitting(seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those pictures that are too large for the server."""
+    rest = {name: value for name, value in seen.items() if name != "images"}
+    if "images" not in seen:
+        return rest
+    kept, left = [], MAX_SEEN - len(json.dumps(rest, ensure_ascii=False).encode("utf-8", "replace"))
+    for image in seen["images"]:
+        if len(image["data"]) <= min(left, MAX_PICTURE):
+            kept.append(image)
+            left -= len(image["data"])
+    images = {"images": kept} if kept else {}
+    if len(kept) == len(seen["images"]):
+        return {**rest, **images}
+    note = f"images: {len(kept)} of {len(seen['images'])}, since the rest is too large: zoom shows a part"
+    return together(rest, images, {"cut": note})
+
+
+def read_state(said: Any) -> dict[str, Any]:
+    """What a page says of itself, every member as it has to be."""
+    told = _object(said)
+    scroll, focus = _members(told.get("scroll")), _members(told.get("focus"))
+    return {
+        "title": _text(told.get("title"), MAX_TITLE),
+        "scroll": {name: _whole(scroll.get(name)) for name in ("x", "y", "width", "height")},
+        "focus": {name: _text(focus.get(name), MAX_FOCUS) for name in ("tag", "name")} if focus else None,
+        "local": _items(told.get("local")),
+        "session": _items(told.get("session")),
+        "origin": _text(told.get("origin"), MAX_URL),
+    }
+
+
+def _object(said: Any) -> dict[str, Any]:
+    try:
+        return _members(json.loads(said))
+    except (TypeError, ValueError, RecursionError):
+        return {}
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any, most: int) -> str:
+    return value[:most] if isinstance(value, str) else ""
+
+
+def _whole(value: Any) -> int:
+    return round(value) if type(value) in (int, float) and abs(value) <= MAX_PIXELS else 0
+
+
+def _items(value: Any) -> list[dict[str, str]] | None:
+    """Of a storage; None where it is too much to be remembered."""
+    if not isinstance(value, list):
+        return None if value is None else []
+    items = [(each["name"], each["value"]) for each in value if {"name", "value"} <= set(_members(each))]
+    texts = [(name, text) for name, text in items if isinstance(name, str) and isinstance(text, str)]
+    if sum(len(name) + len(text) for name, text in texts) > MAX_STORED:
+        return None
+    return [{"name": name, "value": text} for name, text in texts]

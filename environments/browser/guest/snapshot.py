@@ -142,10 +142,11 @@ def _hidden(nodes: Sequence[Node], number: int) -> Iterator[Node]:
     return (each for each in nodes[number + 1 : nodes[number].end] if each.role or each.depth > own)
 
 
-def cut(text: str, max_chars: int, offset: int = 0) -> tuple[str, str]:
-    """At most so many characters from `offset` on, in whole lines where that is possible, and what was left out.
+def cut(text: str, max_chars: int, offset: int = 0) -> tuple[str, str, int]:
+    """At most so many characters from `offset` on, in whole lines where that is possible.
 
-    The second text is empty when nothing was; else it says how to see the rest.
+    With it come what part of the text that is, which is empty when it is all of it, and where the rest begins, 0 when
+    there is none.
     """
     end = len(text)
     max_chars = max(1, max_chars)
@@ -154,14 +155,11 @@ def cut(text: str, max_chars: int, offset: int = 0) -> tuple[str, str]:
         end = line_end if line_end > offset else offset + max_chars
     kept = text[offset:end]
     if len(kept) == len(text):
-        return kept, ""
+        return kept, "", 0
     first, lines = text.count("\n", 0, offset) + 1, text.count("\n") + 1
     note = f"lines {first} to {first + kept.count(chr(10))} of {lines}, {len(kept)} of {len(text)} characters"
-    rest = text[end : end + 1] == "\n"
-    more = f"; for the rest: read_page with offset {end + rest}, or with a ref for one part, or find" * (
-        end < len(text)
-    )
-    return kept, note + more
+    following = end + (text[end : end + 1] == "\n")
+    return kept, note, following if end < len(text) else 0
 
 
 def interactive(text: str) -> str:

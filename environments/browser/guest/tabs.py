@@ -16,6 +16,7 @@ MAX_TABS = 10
 MAX_EVENTS = 20
 MAX_CHARS = 500
 MAX_DOWNLOAD_BYTES = 64 << 20
+MAX_NAME_BYTES = 200
 WINDOW_S = 1.0
 """How long an observation waits for a window that a page is opening."""
 SAVE_S = 1.0
@@ -142,7 +143,7 @@ class Tabs:
         return next((tab for tab in self._tabs if tab.page == page), None)
 
     def tell(self, notice: str) -> None:
-        self.events.add("notices", notice)
+        self.events.add("notices", notice[:MAX_CHARS])
 
     def take_events(self) -> dict[str, Any]:
         told, self.events = self.events, Events()
@@ -251,14 +252,13 @@ class Tabs:
             await asyncio.wait(begun, timeout=SAVE_S)
 
     async def _save(self, download: Download) -> None:
-        suggested = Path(download.suggested_filename).name[:100] or "download"
+        suggested = _file_name(download.suggested_filename)
         told: dict[str, Any] = {"name": suggested, "url": download.url[:MAX_CHARS]}
         try:
             failure = await download.failure()
             size = 0 if failure else (await download.path()).stat().st_size
             if failure or size > MAX_DOWNLOAD_BYTES:
-                await download.delete()
-                told["error"] = failure or f"{size} bytes are more than {MAX_DOWNLOAD_BYTES}"
+                told["error"] = (failure or f"{size} bytes are more than {MAX_DOWNLOAD_BYTES}")[:MAX_CHARS]
             else:
                 path = DOWNLOADS / self._name(suggested)
                 await download.save_as(path)
@@ -266,6 +266,7 @@ class Tabs:
         except (Error, OSError) as error:
             told["error"] = str(error)[:MAX_CHARS]
         self.events.add("downloads", told)
+        await download.delete()  # else Chromium's own copy would stay until the context is closed
 
     def _name(self, suggested: str) -> str:
         """One that no other download has, as browsers make it."""
@@ -282,6 +283,12 @@ class Tabs:
         self._works.add(task)
         task.add_done_callback(self._works.discard)
         return task
+
+
+def _file_name(suggested: str) -> str:
+    """One that a file can have, in whatever alphabet."""
+    name = Path(suggested.replace("\0", "")).name.encode("utf-8", "ignore")[:MAX_NAME_BYTES]
+    return name.decode("utf-8", "ignore") or "download"
 
 
 async def _accept(dialog: Dialog, text: str | None = None) -> None:

@@ -1,14 +1,17 @@
-"""Dialogs and steps that are given up: neither is left for the next action to meet."""
+"""Dialogs, downloads and steps that are given up: none is left for the next action to meet."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Error
 
 from environments.browser.guest import tabs as tabs_module
+from environments.browser.guest.acting import ActError
 from environments.browser.guest.host import Host
 from environments.browser.guest.tabs import Tabs
 
@@ -32,12 +35,27 @@ class ScriptedPage:
         if "close" in self.heard:
             self.heard["close"](self)
 
+    async def evaluate(self, _: str) -> int:
+        return 1
+
+
+class AskingPage(ScriptedPage):
+    """Asks something once it is spoken to, and says nothing before it has an answer."""
+
+    async def evaluate(self, _: str) -> int:
+        self.heard["dialog"](ScriptedDialog(self))
+        await asyncio.Event().wait()
+        return 1
+
 
 class ScriptedDialog:
     type, message, default_value = "confirm", "Sure?", ""
 
     def __init__(self, page: ScriptedPage) -> None:
         self.page = page
+
+    async def accept(self, _: str) -> None:
+        pass
 
 
 class ScriptedSession:
@@ -56,6 +74,8 @@ class ScriptedSession:
 class ScriptedContext(ScriptedPage):
     """Tells of each page before it is given, as Playwright does."""
 
+    page_type = ScriptedPage
+
     def __init__(self) -> None:
         super().__init__()
         self.pages: list[ScriptedPage] = []
@@ -66,7 +86,7 @@ class ScriptedContext(ScriptedPage):
         return self.sessions[page]
 
     async def new_page(self) -> ScriptedPage:
-        page = ScriptedPage()
+        page = self.page_type()
         self.appear(page)
         await asyncio.sleep(0)
         return page
@@ -108,25 +128,29 @@ async def test_a_dialog_goes_with_its_browser_and_holds_up_no_later_action(host:
     page: Any = host.tabs.current.page
     page.heard["dialog"](ScriptedDialog(page))
     await entered(host.tabs)
-    done: list[int] = []
+    may_end, done = asyncio.Event(), list[int]()
 
     async def act() -> None:
-        await asyncio.sleep(0.01)
+        await may_end.wait()
         done.append(1)
 
-    assert await host._race(act(), 1.0) is None
+    racing = asyncio.ensure_future(host._race(act(), 5.0))
+    asyncio.get_running_loop().call_soon(may_end.set)
+    assert await racing is None
     assert done == [1]
 
 
 @pytest.mark.parametrize("race", ["_race", "_race_dialog"])
 async def test_what_a_step_that_is_given_up_was_doing_does_not_go_on(host: Host, race: str) -> None:
     await entered(host.tabs)
-    going, done = asyncio.Event(), list[int]()
+    going, ended = asyncio.Event(), asyncio.Event()
 
     async def act() -> None:
         going.set()
-        await asyncio.sleep(0.02)
-        done.append(1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
 
     arguments = (act(), 1.0) if race == "_race" else (act(),)
     step = asyncio.ensure_future(getattr(host, race)(*arguments))
@@ -134,8 +158,263 @@ async def test_what_a_step_that_is_given_up_was_doing_does_not_go_on(host: Host,
     step.cancel()
     with pytest.raises(asyncio.CancelledError):
         await step
-    await asyncio.sleep(0.05)
-    assert done == []
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+class ScriptedActs:
+    """Answers dialogs as it is told to; any other action is done at once."""
+
+    cursor = None
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    async def carry_out(self, request: dict[str, Any], _: float) -> None:
+        if request["type"] == "dialog":
+            await self._answer()
+
+
+async def behind_a_dialog(host: Host, answer: Any) -> asyncio.Event:
+    """An action waits for a dialog's answer; set is what is given once it has been ended."""
+    await entered(host.tabs)
+    host._acts = ScriptedActs(answer)  # type: ignore[assignment]
+    page: Any = host.tabs.current.page
+    ended = asyncio.Event()
+
+    async def act() -> None:
+        page.heard["dialog"](ScriptedDialog(page))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    assert await host._race(act(), 1.0) is None
+    assert host.tabs.dialog is not None
+    return ended
+
+
+ANSWER = {"type": "dialog", "accept": True}
+
+
+async def test_what_waits_for_an_answer_ends_where_there_is_none_to_give(host: Host) -> None:
+    async def fail() -> None:
+        raise ActError("no dialog is open")
+
+    ended = await behind_a_dialog(host, fail)
+    assert await host._try(ANSWER, 1.0) == "no dialog is open"
+    await asyncio.wait_for(ended.wait(), 5)
+    assert host._blocked is None
+
+
+async def test_what_waits_for_an_answer_ends_with_the_step_that_was_to_give_it(host: Host) -> None:
+    going = asyncio.Event()
+
+    async def hang() -> None:
+        host.tabs._no_dialog()
+        going.set()
+        await asyncio.Event().wait()
+
+    ended = await behind_a_dialog(host, hang)
+    step = asyncio.ensure_future(host._try(ANSWER, 1.0))
+    await going.wait()
+    step.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_what_waits_for_an_answer_ends_once_its_dialog_is_gone(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def observe(*_: Any, **__: Any) -> dict[str, Any]:
+        return {}
+
+    ended = await behind_a_dialog(host, None)
+    page: Any = host.tabs.current.page
+    page.heard["close"](page)
+    host._options = {"action_timeout_s": 1.0}
+    monkeypatch.setattr(host, "_observe", observe)
+    monkeypatch.setattr(host, "_lives", lambda: asyncio.sleep(0, result=True))
+    await host.act({"type": "back"}, 20.0)
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_what_waits_for_an_answer_goes_on_with_it(host: Host) -> None:
+    await entered(host.tabs)
+    page: Any = host.tabs.current.page
+    answered = asyncio.Event()
+
+    async def act() -> None:
+        page.heard["dialog"](ScriptedDialog(page))
+        await answered.wait()
+
+    async def answer() -> None:
+        await host.tabs.answer(accept=True, text=None)
+        answered.set()
+
+    host._acts = ScriptedActs(answer)  # type: ignore[assignment]
+    assert await host._race(act(), 1.0) is None
+    blocked = host._blocked
+    assert await host._try(ANSWER, 1.0) is None
+    assert blocked is not None
+    assert blocked.done()
+    assert not blocked.cancelled()
+
+
+class AskingContext(ScriptedContext):
+    page_type = AskingPage
+
+
+class ScriptedLooks:
+    """Where the browser stands can be seen; the page itself raises what it is given, once for each."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+
+    async def place(self) -> dict[str, Any]:
+        return {"url": "http://own.test/"}
+
+    async def observation(self) -> dict[str, Any]:
+        if self._errors:
+            raise self._errors.pop(0)
+        return {"url": "http://own.test/", "text": "all of it"}
+
+
+class ScriptedProxy:
+    waiting = count = 0
+
+
+def observing(host: Host, monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> None:
+    async def none_refused() -> list[str]:
+        return []
+
+    host._chromium = ScriptedChromium()  # type: ignore[assignment]
+    host._context = ScriptedContext()  # type: ignore[assignment]
+    host._looks = ScriptedLooks(*errors)  # type: ignore[assignment]
+    host._acts = ScriptedActs(None)  # type: ignore[assignment]
+    host.proxy = ScriptedProxy()  # type: ignore[assignment]
+    monkeypatch.setattr(host, "_settle", lambda _: asyncio.sleep(0, result=True))
+    monkeypatch.setattr(host._remembered, "note_browser", lambda *_: asyncio.sleep(0))
+    monkeypatch.setattr(host, "_leave_forbidden", none_refused)
+    monkeypatch.setattr(host.tabs, "windows", lambda: asyncio.sleep(0))
+
+
+async def test_a_page_that_asks_something_when_it_is_asked_whether_it_answers_keeps_its_tab(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await entered(host.tabs, AskingContext())
+    observing(host, monkeypatch)
+    monkeypatch.setattr("environments.browser.guest.host.PROBE_S", 0.05)
+    tab = host.tabs.current
+    seen = (await host._observe("it failed", {}, 1.0, doubtful=True))["observation"]
+    assert seen["dialog"] == {"type": "confirm", "message": "Sure?", "default": ""}
+    assert (seen["url"], seen["error"]) == ("http://own.test/", "it failed")
+    assert host.tabs.current is tab
+
+
+async def test_a_page_that_asks_something_after_it_could_not_be_looked_at_keeps_its_tab(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await entered(host.tabs, AskingContext())
+    observing(host, monkeypatch, Error("its outline took too long"))
+    monkeypatch.setattr("environments.browser.guest.host.PROBE_S", 0.05)
+    tab = host.tabs.current
+    seen = (await host._observe(None, {}, 1.0, doubtful=False))["observation"]
+    assert (seen["dialog"]["message"], "error" in seen) == ("Sure?", False)
+    assert host.tabs.current is tab
+
+
+@pytest.mark.parametrize("before", [None, "there is no e5 on this page"])
+async def test_a_page_that_answers_and_cannot_be_looked_at_is_told_of(
+    host: Host, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    await entered(host.tabs)
+    observing(host, monkeypatch, Error("its outline took too long"))
+    seen = (await host._observe(before, {}, 1.0, doubtful=False))["observation"]
+    told = "the page could not be looked at: its outline took too long"
+    assert seen == {"url": "http://own.test/", "error": told if before is None else f"{before}; {told}"}
+
+
+async def test_a_page_that_makes_way_for_another_while_it_is_looked_at_is_not_what_is_seen(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class MovingLooks(ScriptedLooks):
+        async def observation(self) -> dict[str, Any]:
+            host.proxy.count = 1  # type: ignore[misc]
+            return await super().observation()
+
+    await entered(host.tabs)
+    observing(host, monkeypatch)
+    host._looks = MovingLooks(Error("its context was destroyed"))  # type: ignore[assignment]
+    seen = (await host._observe(None, {}, 1.0, doubtful=False))["observation"]
+    assert seen == {"url": "http://own.test/", "text": "all of it"}
+
+
+async def test_what_a_dialog_says_is_told_in_part(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Talkative(ScriptedDialog):
+        message = default_value = "x" * 5000
+
+    await entered(host.tabs)
+    observing(host, monkeypatch)
+    page: Any = host.tabs.current.page
+    page.heard["dialog"](Talkative(page))
+    seen = (await host._observe(None, {}, 1.0, doubtful=False))["observation"]
+    assert seen["dialog"] == {"type": "confirm", "message": "x" * 1000, "default": "x" * 1000}
+
+
+class ScriptedDownload:
+    """Chromium has a copy of it until it is deleted."""
+
+    url = "http://own.test/" + "x" * 5000
+
+    def __init__(self, copy: Path, name: str, failure: str | None = None) -> None:
+        self._copy, self.suggested_filename, self._failure = copy, name, failure
+
+    async def failure(self) -> str | None:
+        return self._failure
+
+    async def path(self) -> Path:
+        return self._copy
+
+    async def save_as(self, path: Path) -> None:
+        os.link(self._copy, path)
+
+    async def delete(self) -> None:
+        self._copy.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "failure", "saved"),
+    [
+        ("table.csv", None, "table.csv"),
+        ("../../above", None, "above"),
+        ("\u4e00" * 200, None, "\u4e00" * 66),
+        ("half\ud800", None, "half"),
+        ("nu\0l", None, "nul"),
+        ("", None, "download"),
+        ("table.csv", "canceled" * 1000, None),
+    ],
+)
+async def test_of_a_download_there_is_one_copy(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, failure: str | None, saved: str | None
+) -> None:
+    kept = tmp_path / "downloads"
+    kept.mkdir()
+    monkeypatch.setattr(tabs_module, "DOWNLOADS", kept)
+    await entered(host.tabs)
+    copy = tmp_path / "copy"
+    copy.write_bytes(b"a,b")
+    page: Any = host.tabs.current.page
+    page.heard["download"](ScriptedDownload(copy, name, failure))
+    await host.tabs.save()
+    [told] = host.tabs.take_events()["downloads"]
+    assert len(told["url"]) <= 500
+    assert not copy.exists()
+    assert [file.name for file in kept.iterdir()] == ([] if saved is None else [saved])
+    if saved is None:
+        assert len(told["error"]) <= 500
+    else:
+        assert told["bytes"] == 3
 
 
 async def at_rest(host: Host) -> None:
@@ -185,8 +464,7 @@ async def test_a_window_that_is_being_opened_is_waited_for_and_not_for_ever(
     await host.tabs.windows()
     opening({})
     waiting = asyncio.ensure_future(host.tabs.windows())
-    await asyncio.sleep(0.01)
-    assert not waiting.done()
+    assert not (await asyncio.wait({waiting}, timeout=0.01))[0]
     popup = ScriptedPage(opened_by=page)
     page.heard["popup"](popup)
     await waiting

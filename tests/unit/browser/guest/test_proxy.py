@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -151,9 +152,10 @@ async def test_a_connection_can_be_reset(proxy: Proxy, browser: Browser) -> None
 async def test_an_answer_can_be_late(proxy: Proxy, browser: Browser) -> None:
     browser.send(b"GET http://shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n")
     [exchange] = await asked(proxy)
+    began = time.monotonic()
     proxy.deliver([{"id": exchange["id"], **PAGE, "delay_s": 0.05}])
-    await asyncio.sleep(0.01)
-    assert proxy.waiting == 1, "what is on its way is not settled"
+    await proxy.settled.wait()
+    assert time.monotonic() - began >= 0.05, "what is on its way is not settled"
     assert (await browser.answer())[1] == b"<h1>Hi</h1>"
 
 

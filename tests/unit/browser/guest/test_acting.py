@@ -1,0 +1,74 @@
+"""Why an action did not work is told in few words, whatever a page has to do with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Error
+
+from environments.browser.guest.acting import ActError, Acts, reason
+from environments.browser.guest.tabs import MAX_TABS, Tab
+
+
+@pytest.mark.parametrize(
+    "error", [ActError("x" * 9000), Error("x" * 9000), ValueError("x" * 9000), Error("a\n- not visible " + "x" * 9000)]
+)
+def test_no_reason_is_long(error: Exception) -> None:
+    assert 100 < len(reason(error, 5.0) or "") <= 500
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (None, None),
+        (Error(""), "it failed"),
+        (TimeoutError(), "it did not come to an end within 5 s"),
+        (
+            Error("Locator.click: Timeout 5000ms exceeded.\nCall log:\n  -   - element is not enabled"),
+            "it did not come to an end within 5 s; element is not enabled",
+        ),
+    ],
+)
+def test_a_reason_is_in_a_policys_words(error: Exception | None, told: str | None) -> None:
+    assert reason(error, 5.0) == told
+
+
+class ScriptedLocator:
+    async def count(self) -> int:
+        return 1
+
+    async def evaluate(self, *_: Any, **__: Any) -> list[list[str]]:
+        return [["Label " + "x" * 1000, str(number)] for number in range(100)]
+
+
+class ScriptedPage:
+    keyboard = None
+
+    def locator(self, _: str) -> ScriptedLocator:
+        return ScriptedLocator()
+
+
+class ScriptedTabs:
+    def __init__(self, tabs: int) -> None:
+        page: Any = ScriptedPage()
+        self.all = [Tab(page, snapshot="- combobox [ref=e1]") for _ in range(tabs)]
+        self.current = self.all[0]
+
+
+async def no_page() -> Any:
+    raise AssertionError("none is opened")
+
+
+async def test_options_that_could_have_been_selected_are_named_in_short() -> None:
+    acts = Acts(ScriptedTabs(1), no_page)  # type: ignore[arg-type]  # as much of them as is used
+    with pytest.raises(ActError) as raised:
+        await acts.carry_out({"type": "select", "ref": "e1", "values": ["Blue"]}, 5.0)
+    assert str(raised.value).count("'Label xxx") == 30
+    assert len(str(raised.value)) < 2000
+
+
+async def test_there_are_no_more_tabs_than_there_may_be() -> None:
+    acts = Acts(ScriptedTabs(MAX_TABS), no_page)  # type: ignore[arg-type]  # as much of them as is used
+    with pytest.raises(ActError, match="there may be 10 tabs: close one"):
+        await acts.carry_out({"type": "new_tab"}, 5.0)
