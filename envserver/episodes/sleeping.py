@@ -18,16 +18,20 @@ from envserver.episodes.services import Services
 from envserver.episodes.world import Stage, World, resume_environment
 from envserver.logs import get_logger
 from envserver.runtimes.base import (
+    Capability,
     CapacityError,
     CheckpointError,
     NotSupportedError,
+    RuntimeUnavailableError,
     SandboxError,
     SandboxGoneError,
 )
 from envserver_sdk.errors import CheckpointFailed, EpisodeLost, InfraError, NotSupported, Overloaded, Problem
-from envserver_sdk.models import EpisodeState
+from envserver_sdk.models import CheckpointKind, EpisodeState
 
 log = get_logger(__name__)
+MAX_WAKES = 3
+"""What the disk held so often without success is taken to be broken."""
 
 
 class Sleep:
@@ -37,6 +41,7 @@ class Sleep:
         self._services = services
         self._plan = plan
         self._lease = lease
+        self._failed_wakes = 0
         self.state: EpisodeState | None = None
         """PAUSED or HIBERNATED; None while it runs."""
         self._timers: list[asyncio.TimerHandle] = []
@@ -52,7 +57,7 @@ class Sleep:
             (EpisodeState.PAUSED, policies.pause_after_s or config.pause_after_s),
             (EpisodeState.HIBERNATED, policies.hibernate_after_s or config.hibernate_after_s),
         ):
-            if after_s:
+            if after_s and (state is EpisodeState.PAUSED or self._can_hibernate):
                 self._timers.append(loop.call_later(after_s, fall, state))
 
     def stay_awake(self) -> None:
@@ -72,10 +77,18 @@ class Sleep:
         """Raises: NotSupported, CheckpointFailed, EpisodeLost, InfraError."""
         if self.state is EpisodeState.HIBERNATED:
             return
+        if not self._can_hibernate:
+            message = f"the processes of an episode of {self._plan.environment_name} cannot be put on disk"
+            raise NotSupported(message, capability=Capability.HIBERNATE.value)
         await self.resume(world)
         await self._ask(self._services.runtime.hibernate(world.sandbox))
         world.stage = None
         self._stand(EpisodeState.HIBERNATED)
+
+    @property
+    def _can_hibernate(self) -> bool:
+        """What may not be saved with its processes may not come back with them either."""
+        return CheckpointKind.PROCESS in self._plan.checkpoints
 
     def found(self, state: EpisodeState) -> None:
         """What an earlier server left it as."""
@@ -98,7 +111,17 @@ class Sleep:
         """From disk, into the same world. Raises: Overloaded, EpisodeLost, InfraError."""
         plan, runtime = self._plan, self._services.runtime
         spec = plan.sandbox_spec(world.generation)
-        sandbox = await self._ask(runtime.adopt(world.sandbox_id, spec))
+        try:
+            sandbox = await self._ask(runtime.adopt(world.sandbox_id, spec))
+        except InfraError as problem:
+            if isinstance(problem.__cause__, (RuntimeUnavailableError, TimeoutError)):
+                raise
+            self._failed_wakes += 1
+            if self._failed_wakes < MAX_WAKES:
+                raise
+            message = f"episode {self._plan.episode_id}: what was put on disk of it cannot be woken"
+            raise EpisodeLost(message, reason="gone") from problem
+        self._failed_wakes = 0
         try:
             environment = resume_environment(plan, sandbox, world.snapshot)
         except BaseException:

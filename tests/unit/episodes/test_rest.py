@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from envserver.runtimes.base import (
     CheckpointError,
     RuntimeUnavailableError,
     Sandbox,
+    SandboxError,
     SandboxGoneError,
     SandboxState,
 )
@@ -28,10 +30,10 @@ from envserver_sdk.errors import (
     Overloaded,
     StaleGeneration,
 )
-from envserver_sdk.models import EpisodeState, Recovery
+from envserver_sdk.models import CheckpointKind, EpisodeState, Recovery
 from tests.unit.episodes.helpers import begin, request, step, until
 from tests.unit.episodes.lives import Lives
-from tests.unit.scripted import Gates, ScriptedRuntime
+from tests.unit.scripted import Gates, ScriptedEnvironment, ScriptedRuntime
 
 PAUSED, HIBERNATED = EpisodeState.PAUSED, EpisodeState.HIBERNATED
 GET = {"type": "get"}
@@ -230,6 +232,36 @@ async def test_a_runtime_that_cannot_says_so(lives: Lives, monkeypatch: pytest.M
         with pytest.raises(NotSupported):
             await episode.rest(state)
     assert episode.info().state is EpisodeState.LIVE
+
+
+async def test_what_may_not_be_saved_with_its_processes_is_not_put_to_disk(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = frozenset({CheckpointKind.REPLAY})
+    monkeypatch.setattr(ScriptedEnvironment, "spec", replace(ScriptedEnvironment.spec, checkpoints=whole))
+    episode = await begin(lives.manager, hibernate_after_s=0.1)
+    with pytest.raises(NotSupported):
+        await episode.rest(HIBERNATED)
+    await _pass(0.15)
+    assert (episode.info().state, lives.runtime.counts["hibernate"]) == (EpisodeState.LIVE, 0)
+    assert (await step(episode, GET)).outcome == "ok"
+
+
+async def test_one_that_cannot_be_woken_is_tried_again_and_then_lost(lives: Lives) -> None:
+    episode = await begin(lives.manager)
+    await episode.rest(HIBERNATED)
+    lives.runtime.fail_adopts = [RuntimeUnavailableError("the launcher was killed")] * 5
+    lives.runtime.fail_adopts += [SandboxError("restoring failed")] * 3
+    caught = []
+    for _ in range(8):
+        record = episode.step(request(1, GET))
+        assert await record.wait(5)
+        with pytest.raises((InfraError, EpisodeLost)) as raised:
+            _ = record.result
+        caught.append(raised.type)
+    assert caught == [InfraError] * 7 + [EpisodeLost]
+    assert (episode.info().state, lives.manager.services.admission.admitted) == (EpisodeState.LOST, 0)
+    await until(lambda: not lives.runtime.sandboxes)
 
 
 async def test_one_that_has_vanished_from_the_disk_is_lost(lives: Lives) -> None:
