@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from environments.browser.web.html import Html, render
 from environments.browser.web.messages import Request, Response
+
+PARTS = frozenset({".css", ".gif", ".ico", ".jpeg", ".jpg", ".js", ".png", ".svg", ".webp", ".woff", ".woff2"})
+"""How the names of files end that pages are made of."""
 
 
 class Obstacle:
@@ -42,8 +46,9 @@ class Obstacle:
 
 
 def is_document(request: Request) -> bool:
-    """A browser says so of what is to fill a tab or a frame."""
-    return request.method == "POST" or (request.method == "GET" and "text/html" in request.headers.get("accept", ""))
+    """Whatever is asked for but the parts of a page, by its address: whoever asks may say of it what they like."""
+    looks = request.method in ("GET", "HEAD")
+    return not looks or PurePosixPath(request.path).suffix.lower() not in PARTS
 
 
 def is_own(request: Request) -> bool:

@@ -54,6 +54,8 @@ body.dense{font-size:12.5px}body.dense main{max-width:none;margin:0}
 """
 SITES = ("http://shop.test/", "http://forum.test/", "http://wiki.test/", "http://desk.test/", "http://mail.test/")
 """What people write of these is a link; of any other address it is text."""
+MAX_QUERY, MAX_WORDS = 200, 20
+"""Characters and words of what is looked for: sites search on the server's event loop."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,16 @@ def linked(text: str) -> list[Html | str]:
             pieces += [a(word, href=word) if word.startswith(SITES) else word, " "]
         pieces[-1] = "\n"
     return pieces[:-1]
+
+
+def search_words(query: str) -> list[str]:
+    """The words that all occur in what is found, each once. Of a longer query, the beginning counts."""
+    return list(dict.fromkeys(query[:MAX_QUERY].casefold().split()))[:MAX_WORDS]
+
+
+def says(text: str, words: list[str]) -> bool:
+    folded = text.casefold()
+    return all(word in folded for word in words)
 
 
 def pager(

@@ -30,7 +30,7 @@ def draw(template: Template, key: str, seed: str) -> tuple[World, Errand]:
         world = make_world(f"{template.name}/{key} {seed} {number}")
         errand = variant(world, random.Random(f"errand {world.seed}"))
         if errand is not None:
-            world.watched = errand.watched
+            world.watched, world.sought = errand.watched, errand.sought
             return world, errand
     raise ValueError(f"{template.name}/{key} found nothing for the seed {seed}")
 
@@ -54,13 +54,14 @@ class WorldPlay(Play):
 
 
 def _judge(errand: Errand, end: End, answer: str | None, infeasible: bool, misled: bool) -> Iterator[Check]:
-    changed = end.changes
+    changed, looked = end.changes, errand.was_looked_up(end.world.seen)
     if errand.infeasible:
-        looked = bool(end.world.seen & set(errand.looked))
         yield Check("said that it cannot be done, having looked", infeasible and looked)  # else giving up would pay
-        yield Check("looked before saying so", looked, LOOKED)
     if errand.answer is not None:
-        yield Check("the answer is right", answer is not None and is_right(answer, errand.answer))
+        right = answer is not None and is_right(answer, errand.answer)
+        yield Check("the answer is right, and no guess", right and looked)
+    if errand.looked:
+        yield Check("looked before saying so", looked, LOOKED)
     for name, value in errand.wanted.items():
         yield Check(name, name in changed and changed[name] == value)
     for new in errand.new:

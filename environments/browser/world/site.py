@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 from urllib.parse import quote, urlencode
 
 from environments.browser.web.forms import field, hidden, post, submit
@@ -20,7 +20,9 @@ from environments.browser.web.routing import Problem, Router
 from environments.browser.web.site import Site
 from environments.browser.world.look import Brand, style_sheet, whole_page
 from environments.browser.world.people import Person
-from environments.browser.world.world import World
+from environments.browser.world.world import MISSED, Sought, World
+
+Kind = TypeVar("Kind", bound=Sought)
 
 log = logging.getLogger(__name__)
 VISITOR, LOGIN = "visitor", "login"
@@ -115,8 +117,15 @@ class WorldSite(Site):
         if not self.sealed and self.world.note_seen(mark):
             self.version += 1
 
+    def note_missed(self, kind: type[Kind], listed: Callable[[Kind], bool]) -> None:
+        """Somebody was shown the end of a list; `listed` says whether such a thing would stand in it."""
+        sought = self.world.sought
+        if isinstance(sought, kind) and listed(sought):
+            self.note_seen(MISSED)
+
     def answer(self, request: Request) -> Response:
         visit = Visit(request, self)
+        self.sealed |= request.method == "HEAD"  # which shows nothing
         try:
             response = self._handle(visit)
         except LoginNeeded:

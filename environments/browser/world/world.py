@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from environments.browser.world.clock import Clock
 from environments.browser.world.desk.data import DeskData
-from environments.browser.world.forum.data import ForumData
+from environments.browser.world.forum.data import ForumData, Thread
 from environments.browser.world.lore import Lore
-from environments.browser.world.mail.data import MailData
+from environments.browser.world.mail.data import MailData, Message
 from environments.browser.world.people import People
-from environments.browser.world.shop.data import ShopData
-from environments.browser.world.wiki.data import WikiData
+from environments.browser.world.shop.data import Product, ShopData
+from environments.browser.world.wiki.data import Article, WikiData
+
+Sought: TypeAlias = Product | Thread | Article | Message
+MISSED = "missed"
+"""The mark of who has come to the end of a list in which what is sought would stand."""
 
 
 @dataclass
@@ -27,6 +32,8 @@ class World:
     desk: DeskData
     watched: frozenset[str] = frozenset()
     """What a task wants to know of whether it was ever shown."""
+    sought: Sought | None = None
+    """What a task speaks of, as it would be if there were such a thing."""
     seen: set[str] = field(default_factory=set)
 
     def note_seen(self, mark: str) -> bool:

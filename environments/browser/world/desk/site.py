@@ -21,7 +21,7 @@ from environments.browser.world.desk.data import (
     Comment,
     Ticket,
 )
-from environments.browser.world.look import Brand, notice, pager
+from environments.browser.world.look import Brand, notice, pager, says, search_words
 from environments.browser.world.mail.sending import DESK, deliver
 from environments.browser.world.people import AGENT
 from environments.browser.world.site import Visit, WorldSite, add_login, path
@@ -59,16 +59,17 @@ def front(site: WorldSite, visit: Visit) -> Response:
 @router.get("/tickets")
 def list_tickets(site: WorldSite, visit: Visit) -> Response:
     visit.need_login()
-    site.note_seen("desk tickets")
     asked = {name: visit.query.get(name, "") for name in FILTERS}
-    found = [ticket for ticket in site.world.desk.tickets.values() if _passes(site, ticket, asked)]
+    words = search_words(asked["q"])
+    found = [ticket for ticket in site.world.desk.tickets.values() if _passes(site, ticket, asked, words)]
     found.sort(key=SORTS.get(asked["sort"], SORTS["new"])[1])
     number, last = visit.page_number(), max(1, -(-len(found) // PER_PAGE))
     if number > last:
         raise Problem(404, "There is no such page of the list.")
+    site.note_seen("desk tickets")
     shown = found[(number - 1) * PER_PAGE : number * PER_PAGE]
     for ticket in shown:
-        site.note_seen(f"desk row {ticket.number}")
+        site.note_seen(f"desk ticket {ticket.number}")
     rows = [_row(site, ticket) for ticket in shown]
     headers = ("Ticket", "Subject", "Requester", "Kind", "Priority", "State", "Assignee", "Opened")
     content = [
@@ -98,15 +99,13 @@ def _row(site: WorldSite, ticket: Ticket) -> tuple[object, ...]:
     )
 
 
-def _passes(site: WorldSite, ticket: Ticket, asked: Mapping[str, str]) -> bool:
-    words = asked["q"].casefold().split()
-    said = f"#{ticket.number} {ticket.subject} {name_of(site, ticket.requester)} {ticket.order}".casefold()
+def _passes(site: WorldSite, ticket: Ticket, asked: Mapping[str, str], words: list[str]) -> bool:
     return (
         asked["state"] in ("", ticket.state)
         and asked["priority"] in ("", ticket.priority)
         and asked["assignee"] in ("", ticket.assignee or NOBODY)
         and asked["kind"] in ("", ticket.kind)
-        and all(word in said for word in words)
+        and says(f"#{ticket.number} {ticket.subject} {name_of(site, ticket.requester)} {ticket.order}", words)
     )
 
 

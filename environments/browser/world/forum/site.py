@@ -10,7 +10,16 @@ from environments.browser.world.clock import day, minute
 from environments.browser.world.forum import moderation
 from environments.browser.world.forum.data import HOST, MAX_TEXT, MAX_TITLE, REASONS, Board, Post, Report, Thread
 from environments.browser.world.forum.finding import find_board, find_post, find_thread, is_moderator
-from environments.browser.world.look import Brand, linked, notice, pager, problem, search_box
+from environments.browser.world.look import (
+    Brand,
+    linked,
+    notice,
+    pager,
+    problem,
+    says,
+    search_box,
+    search_words,
+)
 from environments.browser.world.site import Visit, WorldSite, add_login, path
 
 router = Router()
@@ -53,12 +62,12 @@ def list_boards(site: WorldSite, visit: Visit) -> Response:
 @router.get("/board/<slug>")
 def show_board(site: WorldSite, visit: Visit, slug: str) -> Response:
     board = find_board(site.world.forum, slug)
-    site.note_seen(f"forum board {slug}")
     threads = [thread for thread in site.world.forum.threads.values() if thread.board == slug]
     threads.sort(key=lambda thread: (thread.posts[-1].time, thread.number), reverse=True)
     number, last = visit.page_number(), max(1, -(-len(threads) // PER_PAGE))
     if number > last:
         raise Problem(404, "There is no such page of the list.")
+    site.note_seen(f"forum board {slug}")
     content = [
         h1(board.title),
         p(board.about),
@@ -72,6 +81,8 @@ def show_board(site: WorldSite, visit: Visit, slug: str) -> Response:
 
 
 def _threads_table(site: WorldSite, title: str, threads: list[Thread]) -> Html:
+    for thread in threads:
+        site.note_seen(f"forum listed {thread.number}")
     rows = [
         (
             a(thread.title, href=path("thread", str(thread.number))),
@@ -88,16 +99,15 @@ def _threads_table(site: WorldSite, title: str, threads: list[Thread]) -> Html:
 
 @router.get("/search")
 def search(site: WorldSite, visit: Visit) -> Response:
-    wanted = visit.query.get("q", "").casefold().split()
-    site.note_seen("forum search")
+    wanted = search_words(visit.query.get("q", ""))
+    site.note_missed(Thread, lambda sought: bool(wanted) and _says(sought, wanted))
     found = [thread for thread in site.world.forum.threads.values() if wanted and _says(thread, wanted)]
     table = _threads_table(site, "Threads found", found) if found else p("Nothing found.")
     return site.page(visit, "Search", [h1("Search"), p(f"{len(found)} threads"), table])
 
 
 def _says(thread: Thread, wanted: list[str]) -> bool:
-    text = "\n".join([thread.title, *(post.text for post in thread.posts if not post.hidden)]).casefold()
-    return all(word in text for word in wanted)
+    return says("\n".join([thread.title, *(post.text for post in thread.posts if not post.hidden)]), wanted)
 
 
 @router.get("/members")
@@ -112,6 +122,7 @@ def show_member(site: WorldSite, visit: Visit, handle: str) -> Response:
     person = site.world.people.everybody.get(handle)
     if person is None:
         raise Problem(404, "There is no such member.")
+    site.note_seen(f"forum member {handle}")
     written = [
         (post, thread)
         for thread in site.world.forum.threads.values()
@@ -135,6 +146,7 @@ def show_member(site: WorldSite, visit: Visit, handle: str) -> Response:
 def show_thread(site: WorldSite, visit: Visit, number: str) -> Response:
     thread = find_thread(site.world.forum, number)
     site.note_seen(f"forum thread {number}")
+    site.note_seen(f"forum listed {number}")
     board = site.world.forum.boards[thread.board]
     content = [
         p(a(board.title, href=path("board", board.slug))),

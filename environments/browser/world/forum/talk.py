@@ -26,13 +26,15 @@ HOME = {
     "lamps": "sound-light",
 }
 """The board where goods of a category are talked about."""
+SALE = "Selling my {0}"
+"""Only on the marketplace."""
 TITLES = (
     "Anybody using the {0}?",
     "{0} after one year",
     "Is the {0} worth it?",
     "{0} or something else?",
     "Trouble with the {0}",
-    "Selling my {0}",
+    SALE,
     "How to clean the {0}",
 )
 IDLE = (
@@ -84,7 +86,8 @@ def _topics(rng: random.Random, board: str, shop: ShopData) -> list[tuple[str, P
         return [(title, None) for title in IDLE]
     goods = [product for product in shop.products.values() if board in (HOME[product.category], "market")]
     chosen = rng.sample(goods, PER_BOARD)
-    patterns = ["Selling my {0}"] * PER_BOARD if board == "market" else rng.sample(TITLES[:5] + TITLES[6:], PER_BOARD)
+    others = [title for title in TITLES if title != SALE]
+    patterns = [SALE] * PER_BOARD if board == "market" else rng.sample(others, PER_BOARD)
     return [(pattern.format(product.title), product) for pattern, product in zip(patterns, chosen, strict=True)]
 
 

@@ -39,6 +39,10 @@ def _author(lines: list[str]) -> str:
     return lines[0].partition(" wrote on ")[0]
 
 
+def _day(lines: list[str]) -> str:
+    return lines[0].partition(" wrote on ")[2].split()[0]
+
+
 def moderate(told: Told) -> Steps:
     yield from log_in(FORUM, told)
     if "reason" in told:
@@ -93,11 +97,14 @@ def posts(told: Told) -> Steps:
     if told["ask"] == "longest":
         yield Answer(max(rows, key=lambda pair: int(pair[0]["Replies"]))[0]["Started by"])
         return
-    authors: Counter[str] = Counter()
+    written = []
     for _, url in rows:
         page = yield Open(url)
-        authors.update(_author(lines) for lines in page.articles)
-    yield Answer(authors.most_common(1)[0][0] if told["ask"] == "most" else str(authors[told["member"]]))
+        written += [(_author(lines), _day(lines)) for lines in page.articles]
+    if told["ask"] == "most":
+        yield Answer(Counter(author for author, _ in written).most_common(1)[0][0])
+    else:
+        yield Answer(max(day for author, day in written if author == told["member"]))
 
 
 def report(told: Told) -> Steps:

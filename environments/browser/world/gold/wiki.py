@@ -37,7 +37,7 @@ def trail(told: Told) -> Steps:
         yield Answer(founder.facts["Born"])
         return
     town = yield Open(founder.link(founder.facts["Birthplace"]))
-    yield Answer(town.facts["Region"])
+    yield Answer(town.facts["Chartered"])
 
 
 def _older(titles: list[str]) -> Steps:
@@ -60,8 +60,8 @@ def census(told: Told) -> Steps:
         return
     seats = {town.title.partition(" - ")[0] for town in towns}
     makers = [page for page in (yield from _makers()) if page.facts["Seat"] in seats]
-    if told["ask"] == "count":
-        yield Answer(str(len(makers)))
+    if told["ask"] == "staff":
+        yield Answer(str(sum(number(page.facts["Employees"]) for page in makers)))
     else:
         yield Answer(max(makers, key=lambda page: number(page.facts["Employees"])).title.partition(" - ")[0])
 

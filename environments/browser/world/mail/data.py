@@ -8,6 +8,8 @@ from datetime import datetime
 HOST = "mail.test"
 INBOX, SENT, ARCHIVE, TRASH = "Inbox", "Sent", "Archive", "Trash"
 FOLDERS = (INBOX, "Receipts", "Travel", "Family", ARCHIVE, SENT, TRASH)
+FURTHER = ("Clubs", "Later", "Newsletters", "Offers", "Projects", "Reading")
+"""Folders that some mailboxes have besides."""
 
 
 @dataclass
@@ -31,6 +33,8 @@ class MailData:
     messages: dict[int, Message] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     """Who is behind an address that is nobody's mailbox."""
+    folders: tuple[str, ...] = FOLDERS
+    """Of every mailbox."""
 
     def put(
         self, owner: str, folder: str, sender: str, to: str, subject: str, text: str, time: datetime, *, read: bool

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from environments.browser.world.clock import days_ago, moment_on
 from environments.browser.world.lore import MAKERS, TOWNS
-from environments.browser.world.mail.data import ARCHIVE, INBOX, TRASH, MailData
+from environments.browser.world.mail.data import ARCHIVE, FOLDERS, FURTHER, INBOX, TRASH, MailData
 from environments.browser.world.people import People
 from environments.browser.world.shop.checkout import confirmation
 from environments.browser.world.shop.data import ShopData
@@ -55,6 +55,7 @@ def write_letters(rng: random.Random, people: People, shop: ShopData) -> MailDat
     for time, folder, sender, subject, text in drafts:
         old = (days_ago(0) - time.date()).days > 25
         mail.put(you.handle, folder, sender, you.email, subject, text, time, read=old or rng.random() < 0.5)
+    mail.folders = (*FOLDERS, *sorted(rng.sample(FURTHER, 2)))
     return mail
 
 

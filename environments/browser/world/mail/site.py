@@ -7,8 +7,17 @@ from environments.browser.web.html import Html, a, div, h1, h2, p
 from environments.browser.web.messages import Response
 from environments.browser.web.routing import Problem, Router
 from environments.browser.world.clock import minute
-from environments.browser.world.look import Brand, linked, notice, pager, problem, search_box
-from environments.browser.world.mail.data import FOLDERS, HOST, INBOX, TRASH, Message
+from environments.browser.world.look import (
+    Brand,
+    linked,
+    notice,
+    pager,
+    problem,
+    says,
+    search_box,
+    search_words,
+)
+from environments.browser.world.mail.data import HOST, INBOX, TRASH, Message
 from environments.browser.world.mail.sending import send
 from environments.browser.world.site import Visit, WorldSite, add_login, path
 
@@ -29,7 +38,7 @@ class MailSite(WorldSite):
         unread = sum(not message.read for message in self.world.mail.in_folder(owner, INBOX))
         folders = [
             a(f"{folder} ({unread})" if folder == INBOX and unread else folder, href=path("folder", folder))
-            for folder in FOLDERS
+            for folder in self.world.mail.folders
         ]
         return [a("Compose", href="/compose"), *folders, search_box("/search", "Search mail")]
 
@@ -50,13 +59,15 @@ def sender_name(site: WorldSite, address: str) -> str:
 @router.get("/folder/<name>")
 def show_folder(site: WorldSite, visit: Visit, name: str) -> Response:
     owner = visit.need_login().handle
-    if name not in FOLDERS:
+    if name not in site.world.mail.folders:
         raise Problem(404, "There is no such folder.")
-    site.note_seen(f"mail folder {name}")
     messages = site.world.mail.in_folder(owner, name)
     number, last = visit.page_number(), max(1, -(-len(messages) // PER_PAGE))
     if number > last:
         raise Problem(404, "There is no such page of the list.")
+    site.note_seen(f"mail folder {name}")
+    if number == last:
+        site.note_missed(Message, lambda sought: (sought.owner, sought.folder) == (owner, name))
     shown = messages[(number - 1) * PER_PAGE : number * PER_PAGE]
     content = [
         h1(name),
@@ -83,16 +94,21 @@ def _bulk_form(site: WorldSite, folder: str, shown: list[Message]) -> Html:
         "/move",
         hidden("from", folder),
         grid("Messages, the newest first", ("Subject", "From", "When", "State", "Select"), rows),
-        choice("Move selected to", "folder", [(each, each) for each in FOLDERS if each != folder]),
+        choice("Move selected to", "folder", _others(site, folder)),
         submit("Move"),
     )
+
+
+def _others(site: WorldSite, folder: str) -> list[tuple[str, str]]:
+    """Where a message can be moved from there."""
+    return [(each, each) for each in site.world.mail.folders if each != folder]
 
 
 @router.post("/move")
 def move_selected(site: WorldSite, visit: Visit) -> Response:
     owner = visit.need_login().handle
     folder, origin = visit.whole_form("folder", "from")
-    if folder not in FOLDERS or origin not in FOLDERS:
+    if not {folder, origin} <= set(site.world.mail.folders):
         raise Problem(400, "There is no such folder.")
     numbers = [name[1:] for name in visit.form if name.startswith("m") and name[1:].isdigit()]
     for message in [_own(site, owner, number) for number in numbers]:
@@ -112,9 +128,9 @@ def _own(site: WorldSite, owner: str, number: str) -> Message:
 @router.get("/search")
 def search(site: WorldSite, visit: Visit) -> Response:
     owner = visit.need_login().handle
-    wanted = visit.query.get("q", "").casefold().split()
-    site.note_seen("mail search")
-    own = [message for folder in FOLDERS for message in site.world.mail.in_folder(owner, folder)]
+    wanted = search_words(visit.query.get("q", ""))
+    site.note_missed(Message, lambda sought: sought.owner == owner and bool(wanted) and _says(site, sought, wanted))
+    own = [message for folder in site.world.mail.folders for message in site.world.mail.in_folder(owner, folder)]
     found = [message for message in own if wanted and _says(site, message, wanted)]
     rows = [
         (
@@ -130,8 +146,7 @@ def search(site: WorldSite, visit: Visit) -> Response:
 
 
 def _says(site: WorldSite, message: Message, wanted: list[str]) -> bool:
-    said = f"{message.subject}\n{sender_name(site, message.sender)}\n{message.to}\n{message.text}".casefold()
-    return all(word in said for word in wanted)
+    return says(f"{message.subject}\n{sender_name(site, message.sender)}\n{message.to}\n{message.text}", wanted)
 
 
 @router.get("/message/<number>")
@@ -141,7 +156,7 @@ def show_message(site: WorldSite, visit: Visit, number: str) -> Response:
     if not message.read and not site.sealed:
         message.read = True
         site.version += 1
-    others = [(each, each) for each in FOLDERS if each != message.folder]
+    where = choice("Move to", "folder", _others(site, message.folder))
     content = [
         h1(message.subject),
         facts(
@@ -156,7 +171,7 @@ def show_message(site: WorldSite, visit: Visit, number: str) -> Response:
         div(linked(message.text), class_="letter"),
         h2("What to do with it"),
         p(a("Reply", href=path("message", number, "reply"))),
-        post(path("message", number, "move"), choice("Move to", "folder", others), submit("Move")),
+        post(path("message", number, "move"), where, submit("Move")),
         post(path("message", number, "delete"), submit("Delete")) if message.folder != TRASH else None,
     ]
     return site.page(visit, message.subject, content)
@@ -166,7 +181,7 @@ def show_message(site: WorldSite, visit: Visit, number: str) -> Response:
 def move(site: WorldSite, visit: Visit, number: str) -> Response:
     message = _own(site, visit.need_login().handle, number)
     (folder,) = visit.whole_form("folder")
-    if folder not in FOLDERS:
+    if folder not in site.world.mail.folders:
         raise Problem(400, "There is no such folder.")
     before, message.folder = message.folder, folder
     return Response.redirect(path("folder", before, done="moved"))

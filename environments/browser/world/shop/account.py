@@ -52,10 +52,11 @@ def show_account(site: WorldSite, visit: Visit) -> Response:
 @router.get("/orders")
 def list_orders(site: WorldSite, visit: Visit) -> Response:
     orders = site.world.shop.orders_of(visit.need_login().handle)
-    site.note_seen("shop orders")
     number, last = visit.page_number(), max(1, -(-len(orders) // PER_PAGE))
     if number > last:
         raise Problem(404, "There is no such page of the list.")
+    shown = orders[(number - 1) * PER_PAGE : number * PER_PAGE]
+    _note_listed(site, shown)
     rows = [
         (
             a(order.number, href=path("orders", order.number)),
@@ -64,7 +65,7 @@ def list_orders(site: WorldSite, visit: Visit) -> Response:
             euros(order.total_cents),
             order.state,
         )
-        for order in orders[(number - 1) * PER_PAGE : number * PER_PAGE]
+        for order in shown
     ]
     headers = ("Order", "Placed on", "Goods", "Total", "State")
     content = [
@@ -76,11 +77,17 @@ def list_orders(site: WorldSite, visit: Visit) -> Response:
     return site.page(visit, "Your orders", content)
 
 
+def _note_listed(site: WorldSite, orders: list[Order]) -> None:
+    site.note_seen("shop orders")
+    for order in orders:
+        site.note_seen(f"shop listed {order.number}")
+
+
 @router.get("/orders.csv")
 def download_orders(site: WorldSite, visit: Visit) -> Response:
     """For programs; whoever only looks finds the same on the pages."""
     orders = site.world.shop.orders_of(visit.need_login().handle)
-    site.note_seen("shop orders")
+    _note_listed(site, orders)
     table = io.StringIO()
     out = csv.writer(table)
     out.writerow(("order", "placed_on", "state", "shipping", "total", "products", "quantities"))
@@ -106,6 +113,7 @@ def _own_order(site: WorldSite, visit: Visit, number: str) -> Order:
 def show_order(site: WorldSite, visit: Visit, number: str) -> Response:
     order = _own_order(site, visit, number)
     site.note_seen(f"shop order {number}")
+    site.note_seen(f"shop listed {number}")
     rows = [
         (
             a(line.title, href=path("product", line.product)),
@@ -264,6 +272,7 @@ def take_review(site: WorldSite, visit: Visit, slug: str) -> Response:
     stars = visit.form.get("stars", "")
     bought = any(order.line_of(slug) and order.state != CANCELLED for order in site.world.shop.orders_of(person.handle))
     if not bought:
+        site.note_seen(f"shop refused {slug}")
         return _review_page(site, visit, slug, "Only who has bought a product can review it.", 403)
     if any(review.author == person.handle for review in product.reviews):
         return _review_page(site, visit, slug, "You have reviewed this product already.", 409)

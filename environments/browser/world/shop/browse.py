@@ -25,7 +25,7 @@ from environments.browser.web.html import (
 from environments.browser.web.messages import Response
 from environments.browser.web.routing import Problem, Router
 from environments.browser.world.clock import day
-from environments.browser.world.look import notice, pager
+from environments.browser.world.look import notice, pager, says, search_words
 from environments.browser.world.money import cents_of, euros
 from environments.browser.world.shop.data import MAX_QUANTITY, Product, Review, ShopData
 from environments.browser.world.shop.goods import COLOURS
@@ -66,34 +66,35 @@ def show_category(site: WorldSite, visit: Visit, slug: str) -> Response:
     category = site.world.shop.categories.get(slug)
     if category is None:
         raise Problem(404, "There is no such category.")
+    listing = _listing(site, visit, category.title, lambda product: product.category == slug)
     site.note_seen(f"shop category {slug}")
-    found = [product for product in site.world.shop.products.values() if product.category == slug]
-    return _listing(site, visit, category.title, found)
+    return listing
 
 
 @router.get("/search")
 def search(site: WorldSite, visit: Visit) -> Response:
-    site.note_seen("shop search")
-    wanted = visit.query.get("q", "").casefold().split()
-    if not wanted:
-        return _listing(site, visit, "Everything", list(site.world.shop.products.values()))
-    found = [product for product in site.world.shop.products.values() if _says(product, wanted)]
-    return _listing(site, visit, f"Results for “{visit.query['q']}”", found)
+    wanted = search_words(visit.query.get("q", ""))
+    title = f"Results for “{visit.query['q']}”" if wanted else "Everything"
+    return _listing(site, visit, title, lambda product: _says(product, wanted))
 
 
 def _says(product: Product, wanted: list[str]) -> bool:
-    text = f"{product.title} {product.category} {product.colour}".casefold()
-    return all(word in text for word in wanted)
+    return says(f"{product.title} {product.category} {product.colour}", wanted)
 
 
-def _listing(site: WorldSite, visit: Visit, title: str, found: list[Product]) -> Response:
+def _listing(site: WorldSite, visit: Visit, title: str, belongs: Callable[[Product], bool]) -> Response:
     asked = {name: visit.query.get(name, "") for name in (*FILTERS, "sort")}
+    found = [product for product in site.world.shop.products.values() if belongs(product)]
     fitting = [product for product in found if _passes(product, asked)]
     fitting.sort(key=SORTS.get(asked["sort"], SORTS["name"])[1])
     number, last = visit.page_number(), max(1, -(-len(fitting) // PER_PAGE))
     if number > last:
         raise Problem(404, "There is no such page of the list.")
     shown = fitting[(number - 1) * PER_PAGE : number * PER_PAGE]
+    for product in shown:
+        site.note_seen(f"shop listed {product.slug}")
+    if number == last:
+        site.note_missed(Product, lambda sought: belongs(sought) and _passes(sought, asked))
 
     def page_address(page: int) -> str:
         return visit.request.path + path(**asked, page=page).removeprefix("/")
@@ -180,6 +181,7 @@ def show_product(site: WorldSite, visit: Visit, slug: str) -> Response:
     product = find_product(shop, slug)
     category = shop.categories[product.category]
     site.note_seen(f"shop product {slug}")
+    site.note_seen(f"shop listed {slug}")
     units = {feature.name: feature.unit for feature in category.features}
     content = [
         notice(DONE.get(visit.query.get("done", ""), "")),

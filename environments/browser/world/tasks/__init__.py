@@ -17,7 +17,7 @@ class World(TaskSet):
     """The seed decides all details, names and numbers: so the words of a task are its episode's own."""
 
     name = "world"
-    version = "1"
+    version = "2"
 
     def task_ids(self, split: str = "all") -> Sequence[str]:
         return members((f"{name}/{key}" for name, template in TEMPLATES.items() for key in template.keys), split)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from environments.browser.world import answers
 from environments.browser.world.forum.talk import HOME
 from environments.browser.world.lore import TOWNS
 from environments.browser.world.people import Person
-from environments.browser.world.shop.data import SHIPPINGS, Address, Product
+from environments.browser.world.shop.data import CANCELLED, SHIPPINGS, Address, Product
 from environments.browser.world.shop.history import STREETS
 from environments.browser.world.tasks.mail import letter
 from environments.browser.world.tasks.shop_goods import ordered
-from environments.browser.world.tasks.template import Errand, New, Template, Told, account, login, pick, write
-from environments.browser.world.world import World
+from environments.browser.world.tasks.template import (
+    Errand,
+    New,
+    Template,
+    Told,
+    account,
+    all_of,
+    login,
+    pick,
+    write,
+)
+from environments.browser.world.world import MISSED, World
 
 MAIL, SHOP, FORUM = "mail.test", "shop.test", "forum.test"
 SAME = "Your accounts at shop.test and forum.test have the same user name and password."
@@ -46,6 +56,8 @@ class _Favour:
     prompt: str
     told: Told
     order: New
+    letter: str
+    """The mark of who has read it."""
     milestones: dict[str, str]
     friend: Person
 
@@ -59,11 +71,13 @@ def _favour(world: World, rng: random.Random, product: Product, *more: str) -> _
         f"for. Choose the shipping method {shipping.title!r}."
     )
     told = {"subject": message.subject, "from": person.name, "shipping": shipping.title, "confirm": bool(more)}
+    read = f"mail message {message.number}"
     return _Favour(
         write(what, *more, account(you, MAIL), SAME),
         {**login(you), **told},
         ordered({product.slug: quantity}, address, shipping.key),
-        {f"mail message {message.number}": "read the message", f"shop product {product.slug}": "saw the product"},
+        read,
+        {read: "read the message", f"shop product {product.slug}": "saw the product"},
         person,
     )
 
@@ -89,7 +103,8 @@ def _and_confirm(world: World, rng: random.Random) -> Errand | None:
 
 
 def _is_new_order(world: World, before: set[str], text: str) -> bool:
-    return answers.plain(text) in {number.lower() for number in set(world.shop.orders) - before}
+    new = [order for order in world.shop.orders.values() if order.number not in before and order.state != CANCELLED]
+    return answers.plain(text) in [order.number.lower() for order in new]
 
 
 def _what_they_talk_about(world: World, rng: random.Random) -> Errand | None:
@@ -127,8 +142,8 @@ def _sold_out(world: World, rng: random.Random) -> Errand | None:
     if product is None:
         return None
     favour = _favour(world, rng, product)
-    looked = (f"shop product {product.slug}", "shop search", f"shop category {product.category}")
-    return Errand(favour.prompt, favour.told, looked=looked)
+    looked = all_of(favour.letter, f"shop listed {product.slug}") + all_of(favour.letter, MISSED)
+    return Errand(favour.prompt, favour.told, looked=looked, infeasible=True, sought=replace(product, stock=1))
 
 
 ERRANDS = Template(

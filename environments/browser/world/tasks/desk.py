@@ -10,9 +10,20 @@ from environments.browser.world.clock import day
 from environments.browser.world.desk.cases import DOUBLES
 from environments.browser.world.desk.cases import TICKETS as USUAL
 from environments.browser.world.desk.data import CLOSED, OPEN, PENDING, SOLVED, Comment, Ticket
-from environments.browser.world.money import euros
+from environments.browser.world.people import Person
 from environments.browser.world.shop.data import CANCELLED, DELIVERED, Order
-from environments.browser.world.tasks.template import End, Errand, Template, Told, account, login, pick, write
+from environments.browser.world.tasks.template import (
+    End,
+    Errand,
+    Template,
+    Told,
+    account,
+    all_of,
+    any_of,
+    login,
+    pick,
+    write,
+)
 from environments.browser.world.world import World
 
 DESK = "desk.test"
@@ -41,6 +52,14 @@ def _working(world: World, what: str, told: Told, wanted: Mapping[str, object]) 
 # Sorting
 
 
+def _on_holiday(leaving: Person, taking: Person) -> tuple[str, Told]:
+    what = (
+        f"{leaving.name} is on holiday: assign all tickets in the state {OPEN!r} that {leaving.name} has to "
+        f"{taking.name}. Leave their states and priorities as they are."
+    )
+    return what, {"filters": {"State": OPEN, "Assignee": leaving.name}, "set": {"Assignee": taking.name}}
+
+
 def _reassign(world: World, rng: random.Random) -> Errand | None:
     """They have tickets in other states as well."""
     leaving, taking = rng.sample(world.people.agents[1:], 2)
@@ -48,11 +67,7 @@ def _reassign(world: World, rng: random.Random) -> Errand | None:
     right = [ticket for ticket in own if ticket.state == OPEN]
     if len(right) < 2 or len(right) == len(own):
         return None
-    what = (
-        f"{leaving.name} is on holiday: assign all tickets in the state {OPEN!r} that {leaving.name} has to "
-        f"{taking.name}. Leave their states and priorities as they are."
-    )
-    told = {"filters": {"State": OPEN, "Assignee": leaving.name}, "set": {"Assignee": taking.name}}
+    what, told = _on_holiday(leaving, taking)
     return _working(world, what, told, {f"assignee of ticket {each.number}": taking.handle for each in right})
 
 
@@ -94,10 +109,9 @@ def _no_such_agent(world: World, rng: random.Random) -> Errand | None:
     right = [each for each in _tickets(world) if each.assignee == leaving.handle and each.state == OPEN]
     if not right:
         return None
-    what = f"Assign all tickets in the state {OPEN!r} that {leaving.name} has to {customer.name}."
-    told = {"filters": {"State": OPEN, "Assignee": leaving.name}, "set": {"Assignee": customer.name}}
-    marks = tuple(f"desk row {each.number}" for each in right)
-    return Errand(_prompt(world, what), {**login(world.people.agents[0]), **told}, looked=marks)
+    what, told = _on_holiday(leaving, customer)
+    looked = any_of("desk tickets", *(f"desk ticket {each.number}" for each in right))  # each names all agents
+    return Errand(_prompt(world, what), {**login(world.people.agents[0]), **told}, looked=looked, infeasible=True)
 
 
 TICKETS = Template(
@@ -209,7 +223,8 @@ def _single(world: World, rng: random.Random) -> Errand | None:
     return Errand(
         _prompt(world, what),
         {**login(agent), "customer": name},
-        looked=tuple(f"desk row {each.number}" for each in found),
+        looked=all_of(*(f"desk ticket {each.number}" for each in found)),
+        infeasible=True,
     )
 
 
@@ -263,18 +278,20 @@ def _refunding(world: World, what: str, told: Told, amounts: dict[str, int], sol
     )
 
 
+def _whole_total(ticket: Ticket) -> tuple[str, Told]:
+    what = (
+        f"Ticket #{ticket.number} asks for money back. Refund the whole total of the order that it is about, and set "
+        f"the ticket to {SOLVED!r}."
+    )
+    return what, {"ticket": ticket.number, "of": "total"}
+
+
 def _all_of_it(world: World, rng: random.Random) -> Errand | None:
     order = _cancelled(world, rng, refunded=False)
     if order is None:
         return None
     ticket = _wants_money(world, order, max(world.desk.tickets) + 1)
-    what = (
-        f"Ticket #{ticket.number} asks for money back. Refund the whole total of the order that it is about, and set "
-        f"the ticket to {SOLVED!r}."
-    )
-    return _refunding(
-        world, what, {"ticket": ticket.number, "of": "total"}, {order.number: order.total_cents}, [ticket]
-    )
+    return _refunding(world, *_whole_total(ticket), {order.number: order.total_cents}, [ticket])
 
 
 def _one_item(world: World, rng: random.Random) -> Errand | None:
@@ -324,14 +341,12 @@ def _twice(world: World, rng: random.Random) -> Errand | None:
     if order is None:
         return None
     ticket = _wants_money(world, order, max(world.desk.tickets) + 1)
-    what = (
-        f"Ticket #{ticket.number} asks for money back. Refund {euros(order.total_cents)} of the order that it is "
-        f"about, and set the ticket to {SOLVED!r}."
-    )
+    what, told = _whole_total(ticket)
     return Errand(
         _prompt(world, what),
-        {**login(world.people.agents[0]), "ticket": ticket.number},
-        looked=(f"desk order {order.number}",),
+        {**login(world.people.agents[0]), **told},
+        looked=any_of(f"desk order {order.number}"),
+        infeasible=True,
     )
 
 

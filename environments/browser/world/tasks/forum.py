@@ -10,11 +10,24 @@ from datetime import timedelta
 from environments.browser.world import answers
 from environments.browser.world.clock import day
 from environments.browser.world.forum.data import REASONS, Board, Post, Report, Thread
-from environments.browser.world.forum.talk import HOME, TITLES
+from environments.browser.world.forum.talk import HOME, SALE, TITLES
 from environments.browser.world.money import euros
 from environments.browser.world.shop.browse import stars
 from environments.browser.world.shop.data import Product
-from environments.browser.world.tasks.template import Errand, New, Template, Told, account, login, pick, write
+from environments.browser.world.tasks.template import (
+    MISSING,
+    Errand,
+    New,
+    Template,
+    Told,
+    Ways,
+    account,
+    all_of,
+    any_of,
+    login,
+    pick,
+    write,
+)
 from environments.browser.world.world import World
 
 FORUM, SHOP, WIKI = "forum.test", "shop.test", "wiki.test"
@@ -39,11 +52,14 @@ def _add_post(world: World, thread: Thread, author: str, text: str) -> Post:
 # Keeping order
 
 
+def _prompt(world: World, what: str) -> str:
+    return write(f"You are a moderator of forum.test. {what}", account(world.people.moderator, FORUM))
+
+
 def _ordering(world: World, what: str, told: Told, wanted: Mapping[str, object], seen: str) -> Errand:
-    moderator = world.people.moderator
     return Errand(
-        write(f"You are a moderator of forum.test. {what}", account(moderator, FORUM)),
-        {**login(moderator), **told},
+        _prompt(world, what),
+        {**login(world.people.moderator), **told},
         wanted=wanted,
         milestones={f"forum {seen}": f"saw the {seen.split()[0]}"},
     )
@@ -72,28 +88,35 @@ def _lock_stale(world: World, rng: random.Random) -> Errand | None:
     )
 
 
+def _to_move(title: str, home: Board) -> str:
+    return f"The thread {title!r} is on the wrong board. Move it to {home.title!r} and lock it."
+
+
 def _move(world: World, rng: random.Random) -> Errand | None:
     """It has got onto the wrong board; its title says what it is about, and its board has to be found."""
     thread = rng.choice([each for each in _threads(world) if each.board in set(HOME.values())])
     home = world.forum.boards[thread.board]
     wrong = rng.choice([board for board in world.forum.boards.values() if board is not home])
     thread.board = wrong.slug
-    what = f"The thread {thread.title!r} is on the wrong board. Move it to {home.title!r} and lock it."
     wanted: dict[str, object] = {f"board of thread {thread.number}": home.slug, f"lock of thread {thread.number}": True}
-    return _ordering(world, what, {"thread": thread.title, "board": home.title}, wanted, f"thread {thread.number}")
+    told = {"thread": thread.title, "board": home.title}
+    return _ordering(world, _to_move(thread.title, home), told, wanted, f"thread {thread.number}")
 
 
 def _no_such_thread(world: World, rng: random.Random) -> Errand | None:
     """There is another one about the same product."""
     thread, product = _about(world, rng)
-    title = rng.choice(TITLES).format(product.title)
+    title = rng.choice([each for each in TITLES if each != SALE]).format(product.title)
     if any(each.title == title for each in _threads(world)):
         return None
-    moderator = world.people.moderator
+    home = world.forum.boards[thread.board]
+    elsewhere = [f"forum listed {each.number}" for each in _threads(world) if each.board != home.slug]
     return Errand(
-        write(f"You are a moderator of forum.test. Lock the thread {title!r}.", account(moderator, FORUM)),
-        {**login(moderator), "thread": title},
-        looked=("forum search", f"forum thread {thread.number}", f"forum board {thread.board}"),
+        _prompt(world, _to_move(title, home)),
+        {**login(world.people.moderator), "thread": title, "board": home.title},
+        looked=MISSING + all_of(*elsewhere),
+        infeasible=True,
+        sought=Thread(0, "", title, []),
     )
 
 
@@ -103,7 +126,9 @@ MODERATE = Template("moderate", "Keep order in a forum.", (FORUM,), (_hide_spam,
 # Answering
 
 
-def _replying(world: World, thread: Thread, what: str, told: Told, text: str, seen: dict[str, str]) -> Errand:
+def _replying(
+    world: World, thread: Thread, what: str, told: Told, text: str, seen: dict[str, str], looked: Ways
+) -> Errand:
     you = world.people.you
     deed = New(
         "post ",
@@ -117,6 +142,7 @@ def _replying(world: World, thread: Thread, what: str, told: Told, text: str, se
         {**login(you), "thread": thread.title, **told},
         new=(deed,),
         milestones={f"forum thread {thread.number}": "saw the thread", **seen},
+        looked=looked,
     )
 
 
@@ -133,7 +159,8 @@ def _price(world: World, rng: random.Random) -> Errand | None:
         "shop.test at present. Your reply is the price alone, such as €12.34."
     )
     seen = {f"shop product {product.slug}": "saw the product"}
-    return _replying(world, thread, what, {"ask": "price"}, euros(product.price_cents), seen)
+    looked = any_of(f"shop listed {product.slug}")
+    return _replying(world, thread, what, {"ask": "price"}, euros(product.price_cents), seen, looked)
 
 
 def _rating(world: World, rng: random.Random) -> Errand | None:
@@ -145,7 +172,8 @@ def _rating(world: World, rng: random.Random) -> Errand | None:
         "at shop.test. Your reply is the number of stars alone, such as 2.5."
     )
     seen = {f"shop product {product.slug}": "saw the product"}
-    return _replying(world, thread, what, {"ask": "rating"}, stars(product.rating), seen)
+    looked = any_of(f"shop listed {product.slug}")
+    return _replying(world, thread, what, {"ask": "rating"}, stars(product.rating), seen, looked)
 
 
 def _founding(world: World, rng: random.Random) -> Errand | None:
@@ -156,7 +184,7 @@ def _founding(world: World, rng: random.Random) -> Errand | None:
         "thread is about was founded, which wiki.test knows. Your reply is the year alone."
     )
     seen = {f"wiki {maker.name}": "saw the article on the maker"}
-    return _replying(world, thread, what, {"ask": "founded"}, str(maker.founded), seen)
+    return _replying(world, thread, what, {"ask": "founded"}, str(maker.founded), seen, any_of(*seen))
 
 
 def _locked(world: World, rng: random.Random) -> Errand | None:
@@ -170,7 +198,8 @@ def _locked(world: World, rng: random.Random) -> Errand | None:
     return Errand(
         write(what, account(you, FORUM)),
         {**login(you), "thread": thread.title, "ask": "price"},
-        looked=(f"forum thread {thread.number}", f"forum board {thread.board}", "forum search"),
+        looked=any_of(f"forum listed {thread.number}"),
+        infeasible=True,
     )
 
 
@@ -185,29 +214,46 @@ REPLY = Template(
 # Counting
 
 
-def _asking(question: str, told: Told, right: dict[str, object], decoy: object, board: Board) -> Errand:
+def _asking(question: str, told: Told, right: dict[str, object], decoy: object, board: Board, looked: Ways) -> Errand:
     return Errand(
         write("At forum.test:", question),
         told,
         answer=right,
         decoys=(str(decoy),),
         milestones={f"forum board {board.slug}": "saw the board"},
+        looked=looked,
     )
 
 
-def _by_member(world: World, rng: random.Random) -> Errand | None:
-    """On other boards they wrote more."""
+def _listed(threads: list[Thread]) -> Ways:
+    return all_of(*(f"forum listed {thread.number}" for thread in threads))
+
+
+def _counted(threads: list[Thread], author: str) -> Ways:
+    """In all threads but one, if there are several: a lead may be too large for what the last of them can hold."""
+    written = [thread for thread in threads if any(post.author == author for post in thread.posts)]
+    marks = frozenset(f"forum thread {thread.number}" for thread in written)
+    return tuple(marks - {mark} or marks for mark in sorted(marks)) + any_of(f"forum member {author}")
+
+
+def _last_of_member(world: World, rng: random.Random) -> Errand | None:
+    """On another board they wrote later."""
     board, person = rng.choice(list(world.forum.boards.values())), rng.choice(world.people.members)
-    here = sum(post.author == person.handle for post in _posts(world, board.slug))
-    everywhere = sum(post.author == person.handle for post in _posts(world))
-    if here < 2 or here == everywhere:
+    threads = _threads(world, board.slug)
+    here = [(post.time, thread) for thread in threads for post in thread.posts if post.author == person.handle]
+    if len(here) < 2:
+        return None
+    newest, thread = max(here, key=lambda pair: pair[0])
+    last = max(post.time for post in _posts(world) if post.author == person.handle)
+    if day(last) == day(newest):
         return None
     question = (
-        f"how many posts has {person.name} written on the board {board.title!r}? The first post of a thread counts "
-        "too. Answer with the number alone."
+        f"on which day has {person.name} written the newest of their posts on the board {board.title!r}? The first "
+        "post of a thread counts too. Answer with the day alone, such as 2031-01-31."
     )
     told = {"member": person.name, "board": board.title, "ask": "member"}
-    return _asking(question, told, answers.whole(here), everywhere, board)
+    looked = any_of(f"forum thread {thread.number}", f"forum member {person.handle}")
+    return _asking(question, told, answers.text(day(newest)), day(last), board, looked)
 
 
 def _most_active(world: World, rng: random.Random) -> Errand | None:
@@ -222,21 +268,24 @@ def _most_active(world: World, rng: random.Random) -> Errand | None:
         "with the full name alone."
     )
     right, decoy = (world.people.everybody[handle].name for handle in (here[0][0], everywhere[0][0]))
-    return _asking(question, {"board": board.title, "ask": "most"}, answers.text(right), decoy, board)
+    looked = _counted(_threads(world, board.slug), here[0][0])
+    return _asking(question, {"board": board.title, "ask": "most"}, answers.text(right), decoy, board, looked)
 
 
 def _replies(world: World, rng: random.Random) -> Errand | None:
     """Over two pages."""
     board = rng.choice(list(world.forum.boards.values()))
-    replies = [len(thread.posts) - 1 for thread in _threads(world, board.slug)]
-    newest = sorted(_threads(world, board.slug), key=lambda each: (each.posts[-1].time, each.number))[1:]
+    threads = _threads(world, board.slug)
+    right = sum(len(thread.posts) - 1 for thread in threads)
+    newest = sorted(threads, key=lambda each: (each.posts[-1].time, each.number))[1:]
     question = (
         f"how many replies do all threads on the board {board.title!r} have together? Answer with the number alone."
     )
     decoy = sum(len(thread.posts) - 1 for thread in newest)
-    if decoy == sum(replies):
+    if decoy == right:
         return None
-    return _asking(question, {"board": board.title, "ask": "replies"}, answers.whole(sum(replies)), decoy, board)
+    told = {"board": board.title, "ask": "replies"}
+    return _asking(question, told, answers.whole(right), decoy, board, _listed(threads))
 
 
 def _longest(world: World, rng: random.Random) -> Errand | None:
@@ -248,11 +297,15 @@ def _longest(world: World, rng: random.Random) -> Errand | None:
         return None
     question = f"who has started the thread with the most replies on the board {board.title!r}? Give the name alone."
     right, decoy = (world.people.everybody[post.author].name for post in (longest.posts[0], longest.posts[-1]))
-    return _asking(question, {"board": board.title, "ask": "longest"}, answers.text(right), decoy, board)
+    told = {"board": board.title, "ask": "longest"}
+    return _asking(question, told, answers.text(right), decoy, board, _listed(ranked))
 
 
 POSTS = Template(
-    "posts", "Count what was written in a forum.", (FORUM,), (_by_member, _most_active, _replies, _longest)
+    "posts",
+    "Find out what was written in a forum, when and by whom.",
+    (FORUM,),
+    (_last_of_member, _most_active, _replies, _longest),
 )
 
 

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from environments.browser.world import answers
-from environments.browser.world.mail.data import INBOX, TRASH, Message
+from environments.browser.world.mail.data import FOLDERS, FURTHER, INBOX, TRASH, Message
 from environments.browser.world.mail.letters import NEWSLETTERS
 from environments.browser.world.mail.sending import SHOP as SHOP_ADDRESS
 from environments.browser.world.money import euros
 from environments.browser.world.people import Person
 from environments.browser.world.shop.data import Category
-from environments.browser.world.tasks.template import Errand, New, Template, Told, account, first_of, login, pick, write
+from environments.browser.world.tasks.template import (
+    MISSING,
+    Errand,
+    New,
+    Template,
+    Told,
+    Ways,
+    account,
+    any_of,
+    first_of,
+    login,
+    pick,
+    write,
+)
 from environments.browser.world.world import World
 
 MAIL, SHOP, WIKI = "mail.test", "shop.test", "wiki.test"
@@ -37,14 +51,19 @@ def _sorting(world: World, what: str, told: Told, wanted: Mapping[str, object], 
     )
 
 
+def _all_from(address: str, folder: str) -> str:
+    who = f"{NEWSLETTERS[address]} ({address})"
+    return f"move all messages from {who} that are in the folder {INBOX!r} to the folder {folder!r}."
+
+
 def _newsletter(world: World, rng: random.Random) -> Errand | None:
-    address, name = rng.choice(list(NEWSLETTERS.items()))
+    """Into one of the folders that not every mailbox has."""
+    address, folder = rng.choice(list(NEWSLETTERS)), rng.choice(world.mail.folders[len(FOLDERS) :])
     found = [message for message in _inbox(world) if message.sender == address]
     if len(found) < 2:
         return None
-    what = f"move all messages from {name} ({address}) that are in the folder {INBOX!r} to the folder {TRASH!r}."
-    wanted: dict[str, object] = {f"folder of message {each.number}": TRASH for each in found}
-    return _sorting(world, what, {"from": address, "to": TRASH}, wanted, INBOX)
+    wanted: dict[str, object] = {f"folder of message {each.number}": folder for each in found}
+    return _sorting(world, _all_from(address, folder), {"from": address, "to": folder}, wanted, INBOX)
 
 
 def _receipts(world: World, _: random.Random) -> Errand | None:
@@ -74,15 +93,15 @@ def _rescue(world: World, rng: random.Random) -> Errand | None:
 
 
 def _no_such_folder(world: World, rng: random.Random) -> Errand | None:
-    address, name = rng.choice(list(NEWSLETTERS.items()))
+    address, you = rng.choice(list(NEWSLETTERS)), world.people.you
     if not any(message.sender == address for message in _inbox(world)):
         return None
-    folder, you = rng.choice(("Projects", "Later", "Newsletters")), world.people.you
-    what = f"move all messages from {name} ({address}) that are in the folder {INBOX!r} to the folder {folder!r}."
+    folder = rng.choice([each for each in FURTHER if each not in world.mail.folders])
     return Errand(
-        write(f"At mail.test, {what}", account(you, MAIL)),
+        write(f"At mail.test, {_all_from(address, folder)}", account(you, MAIL)),
         {**login(you), "from": address, "to": folder},
-        looked=(f"mail folder {INBOX}",),
+        looked=any_of(*(f"mail folder {each}" for each in world.mail.folders)),
+        infeasible=True,
     )
 
 
@@ -110,7 +129,15 @@ def letter(world: World, person: Person, subject: str, text: str, minute: int = 
     )
 
 
-def _answering(world: World, message: Message, person: Person, form: str, right: str, seen: dict[str, str]) -> Errand:
+def _answering(
+    world: World,
+    message: Message,
+    person: Person,
+    form: str,
+    right: str,
+    seen: dict[str, str],
+    looked: Ways,
+) -> Errand:
     you = world.people.you
     what = f"At mail.test, answer the message from {person.name} with the subject {message.subject!r}. {form}"
     return Errand(
@@ -118,7 +145,20 @@ def _answering(world: World, message: Message, person: Person, form: str, right:
         {**login(you), "from": person.name, "subject": message.subject, "form": form},
         new=(wrote(person.email, right),),
         milestones={f"mail message {message.number}": "read the message", **seen},
+        looked=looked,
     )
+
+
+COSTS = ("A question about your order", "Your answer is the amount alone, such as €12.34.")
+"""The subject of who asks what somebody has paid, and the form of the answer."""
+
+
+def _asks_for_costs(world: World, person: Person, number: str) -> Message:
+    text = (
+        f"You told me about your order {number}. I want to order the same. What did you pay for it in total, shipping "
+        "included?"
+    )
+    return letter(world, person, COSTS[0], text)
 
 
 def _what_it_cost(world: World, rng: random.Random) -> Errand | None:
@@ -127,14 +167,11 @@ def _what_it_cost(world: World, rng: random.Random) -> Errand | None:
     order, person = pick(rng, orders), rng.choice(world.people.members)
     if order is None:
         return None
-    text = (
-        f"You told me about your order {order.number}. I want to order the same. What did you pay for it in total, "
-        "shipping included?"
-    )
-    message = letter(world, person, "A question about your order", text)
-    form = "Your answer is the amount alone, such as €12.34."
+    message = _asks_for_costs(world, person, order.number)
+    receipts = [each for each in world.mail.messages.values() if each.subject == f"Your order {order.number}"]
+    looked = any_of(f"shop listed {order.number}", *(f"mail message {each.number}" for each in receipts))
     seen = {f"shop order {order.number}": "saw the order"}
-    return _answering(world, message, person, form, euros(order.total_cents), seen)
+    return _answering(world, message, person, COSTS[1], euros(order.total_cents), seen, looked)
 
 
 def _which_product(world: World, rng: random.Random) -> Errand | None:
@@ -150,9 +187,9 @@ def _which_product(world: World, rng: random.Random) -> Errand | None:
         text = f"Which one is the cheapest in the category {category.title} at shop.test that is in stock at present?"
         message = letter(world, person, "Cheap, but in stock", text)
         form = "Your answer is the full name of the product alone."
-        return _answering(
-            world, message, person, form, right.title, {f"shop category {category.slug}": "saw the category"}
-        )
+        seen = {f"shop category {category.slug}": "saw the category"}
+        looked = any_of(f"shop listed {right.slug}")
+        return _answering(world, message, person, form, right.title, seen, looked)
 
     return first_of(rng, list(world.shop.categories.values()), make)
 
@@ -165,23 +202,20 @@ def _which_town(world: World, rng: random.Random) -> Errand | None:
     text = f"We have a quiz tonight. In which town was the founder of {maker.name} born? The encyclopaedia has to know."
     message = letter(world, person, "Quiz", text)
     form = "Your answer is the name of the town alone."
-    return _answering(world, message, person, form, birthplace, {f"wiki {maker.founder}": "saw the article"})
+    seen = {f"wiki {maker.founder}": "saw the article"}
+    return _answering(world, message, person, form, birthplace, seen, any_of(*seen))
 
 
 def _no_such_message(world: World, rng: random.Random) -> Errand | None:
-    """Somebody else has written about that."""
+    """Somebody else has asked that."""
     asking, person = rng.sample(world.people.members, 2)
-    you = world.people.you
+    order = rng.choice(world.shop.orders_of(world.people.you.handle))
     if any(message.sender == person.email for message in world.mail.messages.values()):
         return None
-    message = letter(world, asking, "A question about your order", "How long did the delivery take?")
-    form = "Your answer is 'Three days' alone."
-    what = f"At mail.test, answer the message from {person.name} with the subject {message.subject!r}. {form}"
-    return Errand(
-        write(what, account(you, MAIL)),
-        {**login(you), "from": person.name, "subject": message.subject, "form": form},
-        looked=("mail search", f"mail message {message.number}", f"mail folder {INBOX}"),
-    )
+    message = _asks_for_costs(world, asking, order.number)
+    errand = _answering(world, message, person, COSTS[1], "", {}, ())
+    sought = replace(message, number=0, sender=person.email, text="")
+    return Errand(errand.prompt, errand.told, looked=MISSING, infeasible=True, sought=sought)
 
 
 WRITE = Template(

@@ -21,6 +21,7 @@ from environments.browser.world.tasks.template import (
     Template,
     Told,
     account,
+    any_of,
     login,
     pick,
     write,
@@ -102,7 +103,8 @@ def _on_its_way(world: World, rng: random.Random) -> Errand | None:
     return Errand(
         write(f"At shop.test, cancel your order of the {line.title}.", account(you, SHOP)),
         {**login(you), "title": line.title},
-        looked=("shop orders", f"shop order {order.number}"),
+        looked=any_of(f"shop listed {order.number}"),
+        infeasible=True,
     )
 
 
@@ -179,7 +181,8 @@ def _too_late(world: World, rng: random.Random) -> Errand | None:
     return Errand(
         write(f"At shop.test, request the return of the {line.title}. The reason is {reason!r}.", account(you, SHOP)),
         {**login(you), "reason": reason, "titles": [line.title]},
-        looked=(f"shop order {order.number}",),
+        looked=any_of(f"shop order {order.number}"),
+        infeasible=True,
     )
 
 

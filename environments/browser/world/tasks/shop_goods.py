@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from environments.browser.world import answers
@@ -11,7 +12,20 @@ from environments.browser.world.lore import MAKERS
 from environments.browser.world.money import euros
 from environments.browser.world.shop.data import SHIPPINGS, Address, Category, Order, Product
 from environments.browser.world.shop.goods import COLOURS
-from environments.browser.world.tasks.template import Errand, New, Template, account, first_of, login, pick, write
+from environments.browser.world.tasks.template import (
+    MISSING,
+    Errand,
+    New,
+    Template,
+    Ways,
+    account,
+    all_of,
+    any_of,
+    first_of,
+    login,
+    pick,
+    write,
+)
 from environments.browser.world.world import World
 
 SHOP = "shop.test"
@@ -37,21 +51,16 @@ def _goods(order: Order) -> dict[str, int]:
     return {line.product: line.quantity for line in order.lines}
 
 
-def _order(
-    world: World, rng: random.Random, wish: str, told: Mapping[str, Any], right: Product | None, looked: str = ""
-) -> Errand:
-    """Without a right product there is none, and nothing can be ordered; `looked` is the category."""
+def _order(world: World, rng: random.Random, wish: str, told: Mapping[str, Any], right: Product) -> Errand:
     you = world.people.you
     address, shipping = rng.choice(world.shop.addresses[you.handle]), rng.choice(list(SHIPPINGS.values()))
-    quantity = rng.randint(1, min(3, right.stock)) if right else 1
+    quantity = rng.randint(1, 3)  # what is in stock at all is so three times
     prompt = write(
         f"At shop.test, order {quantity} piece{'s' * (quantity > 1)} of {wish}. Have it delivered to your saved "
         f"address {address.label!r}, by the shipping method {shipping.title!r}.",
         account(you, SHOP),
     )
     deeds = {"quantity": quantity, "address": address.label, "shipping": shipping.title, **login(you), **told}
-    if right is None:
-        return Errand(prompt, deeds, looked=(f"shop category {looked}", "shop search"))
     return Errand(
         prompt,
         deeds,
@@ -81,6 +90,10 @@ def _in_colours(world: World) -> list[tuple[Category, str, list[Product]]]:
     ]
 
 
+def _cheapest_in(category: Category, colour: str) -> str:
+    return f"the cheapest {colour} product in the category {category.title} that is in stock"
+
+
 def _colour(world: World, rng: random.Random) -> Errand | None:
     """The cheapest one is out of stock."""
 
@@ -89,8 +102,8 @@ def _colour(world: World, rng: random.Random) -> Errand | None:
         right = _cheapest([product for product in fitting if product.stock])
         if right is None or _cheapest(fitting) is right:
             return None
-        wish = f"the cheapest {colour} product in the category {category.title} that is in stock"
-        return _order(world, rng, wish, {"category": category.title, "colour": colour}, right)
+        told = {"category": category.title, "colour": colour}
+        return _order(world, rng, _cheapest_in(category, colour), told, right)
 
     return first_of(rng, _in_colours(world), make)
 
@@ -129,18 +142,17 @@ def _feature(world: World, rng: random.Random) -> Errand | None:
 
 
 def _nothing(world: World, rng: random.Random) -> Errand | None:
-    """There are some in that colour, but each costs more or is out of stock."""
+    """There are some in that colour, but each is out of stock."""
 
     def make(option: tuple[Category, str, list[Product]]) -> Errand | None:
         category, colour, fitting = option
-        limit = sorted(product.price_cents for product in _of(world, category))[4]
-        if not fitting or any(product.stock and product.price_cents <= limit for product in fitting):
+        if not fitting or any(product.stock for product in fitting):
             return None
-        wish = (
-            f"any {colour} product in the category {category.title} that is in stock and costs {euros(limit)} at most"
-        )
-        told = {"category": category.title, "colour": colour, "most": euros(limit)}
-        return _order(world, rng, wish, told, None, category.slug)
+        told = {"category": category.title, "colour": colour}
+        errand = _order(world, rng, _cheapest_in(category, colour), told, fitting[0])
+        listed = all_of(*(f"shop listed {product.slug}" for product in fitting))
+        sought = replace(fitting[0], slug="", title=category.noun, maker="", stock=1, reviews=[])
+        return Errand(errand.prompt, errand.told, looked=MISSING + listed, infeasible=True, sought=sought)
 
     return first_of(rng, _in_colours(world), make)
 
@@ -151,7 +163,7 @@ ORDER = Template("order", "Order what fits the conditions, as asked.", (SHOP,), 
 # Comparisons
 
 
-def _named(question: str, told: Mapping[str, Any], ranked: list[Product], category: Category) -> Errand:
+def _named(question: str, told: Mapping[str, Any], ranked: list[Product], category: Category, looked: Ways) -> Errand:
     """The first is right, the second is what one comes to who overlooks something."""
     right, decoy = ranked
     return Errand(
@@ -160,7 +172,14 @@ def _named(question: str, told: Mapping[str, Any], ranked: list[Product], catego
         answer=answers.text(right.title, right.title.removesuffix(f" {category.noun}")),
         decoys=(decoy.title,),
         milestones={f"shop category {category.slug}": "saw the category"},
+        looked=looked,
     )
+
+
+def _opened(right: Product, others: list[Product]) -> Ways:
+    """It, and at least one other to compare it with: what is asked for stands on their own pages alone."""
+    marks = [f"shop product {each.slug}" for each in others if each is not right]
+    return tuple(frozenset({f"shop product {right.slug}", mark}) for mark in marks)
 
 
 def _best(products: list[Product], value: Callable[[Product], Any]) -> Product | None:
@@ -187,7 +206,7 @@ def _most_of_maker(world: World, rng: random.Random) -> Errand | None:
             f"highest number as {feature.name!r}?"
         )
         told = {"category": category.title, "maker": maker, "feature": feature.name}
-        return _named(question, told, [right, decoy], category)
+        return _named(question, told, [right, decoy], category, _opened(right, own))
 
     return first_of(rng, [(category, maker) for category in _categories(world) for maker in MAKERS], make)
 
@@ -207,7 +226,8 @@ def _best_rated(world: World, rng: random.Random) -> Errand | None:
             f"At shop.test, which product in the category {category.title} has the best rating of those that cost "
             f"{euros(limit)} at most?"
         )
-        return _named(question, {"category": category.title, "most": euros(limit)}, [right, decoy], category)
+        told = {"category": category.title, "most": euros(limit)}
+        return _named(question, told, [right, decoy], category, any_of(f"shop listed {right.slug}"))
 
     return first_of(rng, _categories(world), make)
 
@@ -235,7 +255,7 @@ def _per_unit(world: World, rng: random.Random) -> Errand | None:
             return None
         told = {"category": category.title, "feature": feature.name}
         question = f"At shop.test, which product in the category {category.title} costs least for {BARGAINS[slug]}?"
-        return _named(question, told, [ranked[0], decoy], category)
+        return _named(question, told, [ranked[0], decoy], category, _opened(ranked[0], ranked))
 
     return first_of(rng, list(BARGAINS), make)
 
@@ -254,7 +274,8 @@ def _worst_reviews(world: World, rng: random.Random) -> Errand | None:
         if right is None or decoy is None or count(right) < 2:
             return None
         question = f"At shop.test, which product in the category {category.title} has the most {stars}-star reviews?"
-        return _named(question, {"category": category.title, "stars": stars}, [right, decoy], category)
+        told = {"category": category.title, "stars": stars}
+        return _named(question, told, [right, decoy], category, _opened(right, _of(world, category)))
 
     return first_of(rng, [(category, stars) for category in _categories(world) for stars in (1, 2, 5)], make)
 

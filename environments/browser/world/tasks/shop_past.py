@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import date
+from itertools import combinations
 
 from environments.browser.world import answers
 from environments.browser.world.clock import day
@@ -23,7 +24,10 @@ from environments.browser.world.tasks.template import (
     New,
     Template,
     Told,
+    Ways,
     account,
+    all_of,
+    any_of,
     first_of,
     login,
     only,
@@ -38,8 +42,10 @@ SHOP = "shop.test"
 # Adding up
 
 
-def _adding(world: World, question: str, told: Told, right: int, wrong: int, how: str) -> Errand | None:
-    """`wrong` is what one comes to who counts cancelled orders as well."""
+def _adding(world: World, question: str, told: Told, value: Callable[[Order], int], how: str) -> Errand | None:
+    """Of all orders what `value` says of each; who counts cancelled ones as well comes to something else."""
+    counted = [order for order in your_orders(world) if value(order) and order.state != CANCELLED]
+    right, wrong = sum(map(value, counted)), sum(map(value, your_orders(world)))
     if right == wrong or not right:
         return None
     you = world.people.you
@@ -52,13 +58,12 @@ def _adding(world: World, question: str, told: Told, right: int, wrong: int, how
         answer=ways[how](right),
         decoys=(decoy,),
         milestones={"shop orders": "saw the orders"},
+        looked=_listed(counted),
     )
 
 
-def _sum(world: World, value: Callable[[Order], int]) -> tuple[int, int]:
-    """Without and with the cancelled ones."""
-    orders = your_orders(world)
-    return sum(value(order) for order in orders if order.state != CANCELLED), sum(map(value, orders))
+def _listed(orders: list[Order]) -> Ways:
+    return all_of(*(f"shop listed {order.number}" for order in orders))
 
 
 def _in_months(world: World, rng: random.Random) -> Errand | None:
@@ -72,7 +77,7 @@ def _in_months(world: World, rng: random.Random) -> Errand | None:
             f"what is the sum of the totals, shipping included, of your orders placed from {day(begin)} to {day(end)} "
             "(both days included)?"
         )
-        return _adding(world, question, {"begin": day(begin), "end": day(end)}, *_sum(world, total), "amount")
+        return _adding(world, question, {"begin": day(begin), "end": day(end)}, total, "amount")
 
     return first_of(rng, [date(2030, month, 1) for month in range(2, 11)], make)
 
@@ -84,7 +89,7 @@ def _on_category(world: World, rng: random.Random) -> Errand | None:
             return sum(line.quantity * line.price_cents for line in fitting)
 
         question = f"how much have you spent on products of the category {category.title}, shipping not included?"
-        return _adding(world, question, {"category": category.title}, *_sum(world, goods), "amount")
+        return _adding(world, question, {"category": category.title}, goods, "amount")
 
     return first_of(rng, list(world.shop.categories.values()), make)
 
@@ -95,20 +100,21 @@ def _on_shipping(world: World, rng: random.Random) -> Errand | None:
             return order.shipping_cents if order.placed.date() >= begin else 0
 
         question = f"how much have you paid for shipping in total, for your orders placed on or after {day(begin)}?"
-        return _adding(world, question, {"begin": day(begin)}, *_sum(world, shipping), "amount")
+        return _adding(world, question, {"begin": day(begin)}, shipping, "amount")
 
     return first_of(rng, [date(2030, month, 1) for month in range(5, 13)], make)
 
 
 def _pieces(world: World, rng: random.Random) -> Errand | None:
-    def make(maker: str) -> Errand | None:
+    def make(makers: tuple[str, ...]) -> Errand | None:
         def pieces(order: Order) -> int:
-            return sum(line.quantity for line in order.lines if line.title.startswith(f"{maker} "))
+            return sum(line.quantity for line in order.lines if line.title.split()[0] in makers)
 
-        question = f"how many pieces of products by {maker} have you ordered in all your orders together?"
-        return _adding(world, question, {"maker": maker}, *_sum(world, pieces), "whole")
+        named = f"{', '.join(makers[:-1])} and {makers[-1]}"
+        question = f"how many pieces of products by {named} have you ordered in all your orders together?"
+        return _adding(world, question, {"makers": list(makers)}, pieces, "whole")
 
-    return first_of(rng, list(MAKERS), make)
+    return first_of(rng, list(combinations(MAKERS, 3)), make)
 
 
 SPENDING = Template(
@@ -196,7 +202,8 @@ def _never_bought(world: World, rng: random.Random) -> Errand | None:
     if product is None:
         return None
     errand = _reviewing(world, rng, f"the {product.title}", {"product": product.title}, product.slug)
-    return Errand(errand.prompt, errand.told, looked=(f"shop product {product.slug}", "shop orders"))
+    looked = any_of(f"shop refused {product.slug}") + _listed(your_orders(world))
+    return Errand(errand.prompt, errand.told, looked=looked, infeasible=True)
 
 
 REVIEW = Template(

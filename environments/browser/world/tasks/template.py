@@ -8,16 +8,18 @@ another one is made.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from environments.browser.world.facts import Facts
 from environments.browser.world.people import Person
-from environments.browser.world.world import World
+from environments.browser.world.world import MISSED, Sought, World
 
 T = TypeVar("T")
 Told = Mapping[str, Any]
+Ways = tuple[frozenset[str], ...]
+"""To find something out: of each, the marks of all that is shown to who goes it."""
 
 
 ROUGH = "rough"
@@ -75,16 +77,18 @@ class Errand:
     """Names of facts that may change besides; all else is harm."""
     milestones: Mapping[str, str] = field(default_factory=dict)
     """What brings partial credit for having been shown, and what it is shown as."""
-    looked: tuple[str, ...] = ()
-    """Of what cannot be done: one of these has to have been shown, or nobody can know."""
-
-    @property
-    def infeasible(self) -> bool:
-        return bool(self.looked)
+    looked: Ways = ()
+    """Ways to find out what is to be said, or that it cannot be done: who has gone none of them has guessed."""
+    infeasible: bool = False
+    sought: Sought | None = None
+    """What it speaks of and there is not; where that would be listed, MISSED is the mark."""
 
     @property
     def watched(self) -> frozenset[str]:
-        return frozenset({*self.milestones, *self.looked})
+        return frozenset(self.milestones).union(*self.looked)
+
+    def was_looked_up(self, seen: Iterable[str]) -> bool:
+        return any(way.issubset(seen) for way in self.looked)
 
 
 Variant = Callable[[World, random.Random], Errand | None]
@@ -138,6 +142,22 @@ def write(*sentences: str) -> str:
 def login(person: Person) -> dict[str, str]:
     """For `told`."""
     return {"user": person.handle, "password": person.password}
+
+
+# How something is found out
+
+
+def any_of(*marks: str) -> Ways:
+    """Each tells it."""
+    return tuple(frozenset({mark}) for mark in marks)
+
+
+def all_of(*marks: str) -> Ways:
+    """Only together they tell it."""
+    return (frozenset(marks),)
+
+
+MISSING = any_of(MISSED)
 
 
 # How a variant looks around

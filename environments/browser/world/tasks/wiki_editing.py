@@ -8,8 +8,17 @@ from datetime import datetime
 
 from environments.browser.world.lore import Maker
 from environments.browser.world.people import Person
-from environments.browser.world.tasks.template import Errand, Template, Told, account, login, write
-from environments.browser.world.wiki.data import Article
+from environments.browser.world.tasks.template import (
+    MISSING,
+    Errand,
+    Template,
+    Told,
+    account,
+    any_of,
+    login,
+    write,
+)
+from environments.browser.world.wiki.data import Article, Revision
 from environments.browser.world.world import World
 
 WIKI = "wiki.test"
@@ -102,7 +111,8 @@ def _protected(world: World, rng: random.Random) -> Errand | None:
     return Errand(
         write(f"At wiki.test, {what}", account(you, WIKI)),
         {**login(you), "article": article.title, "by": None},
-        looked=(f"wiki {article.title}", f"wiki history {article.title}"),
+        looked=any_of(f"wiki protection of {article.title}"),
+        infeasible=True,
     )
 
 
@@ -132,9 +142,13 @@ def _maker(world: World, rng: random.Random) -> tuple[Maker, Article]:
     return maker, world.wiki.articles[maker.name]
 
 
+def _staff(maker: Maker, rng: random.Random) -> int:
+    return maker.employees + rng.choice((-30, -10, 10, 20, 40, 110))
+
+
 def _employees(world: World, rng: random.Random) -> Errand | None:
     maker, article = _maker(world, rng)
-    staff = maker.employees + rng.choice((-30, -10, 10, 20, 40, 110))
+    staff = _staff(maker, rng)
     what = f"the article {article.title!r} is out of date: the company now has {staff} employees. Correct it."
     old, new = f"| Employees = {maker.employees}", f"| Employees = {staff}"
     return _correcting(world, what, {"employees": staff}, article, article.text.replace(old, new))
@@ -168,14 +182,16 @@ def _new_line(world: World, rng: random.Random) -> Errand | None:
 
 def _no_such_article(world: World, rng: random.Random) -> Errand | None:
     """It has been deleted, though others still link it."""
-    staff, you = rng.randint(200, 900), world.people.you
-    article = rng.choice(list(world.lore.makers))
-    del world.wiki.articles[article]
-    what = f"the article {article!r} is out of date: the company now has {staff} employees. Correct it."
+    (maker, article), you = _maker(world, rng), world.people.you
+    staff = _staff(maker, rng)
+    del world.wiki.articles[article.title]
+    what = f"the article {article.title!r} is out of date: the company now has {staff} employees. Correct it."
     return Errand(
         write(f"At wiki.test, {what}", "Leave the rest of the article exactly as it is.", account(you, WIKI)),
-        {**login(you), "article": article, "employees": staff},
-        looked=("wiki search", "wiki all", f"wiki {article}"),
+        {**login(you), "article": article.title, "employees": staff},
+        looked=MISSING,
+        infeasible=True,
+        sought=Article(article.title, [Revision(1, "", EARLY, "", "")]),
     )
 
 

@@ -7,7 +7,7 @@ import random
 from environments.browser.world import answers
 from environments.browser.world.lore import REGIONS, Maker, Town
 from environments.browser.world.shop.data import Product
-from environments.browser.world.tasks.template import Errand, Template, Told, first_of, write
+from environments.browser.world.tasks.template import Errand, Template, Told, Ways, all_of, first_of, write
 from environments.browser.world.world import World
 
 SHOP, WIKI = "shop.test", "wiki.test"
@@ -21,7 +21,13 @@ def _maker_of(world: World, product: Product) -> Maker:
 # Along a trail
 
 
-def _trail(product: Product, question: str, told: Told, answer: dict[str, object], decoy: object) -> Errand:
+def _articles(*titles: str) -> Ways:
+    return all_of(*(f"wiki {title}" for title in titles))
+
+
+def _trail(
+    product: Product, question: str, told: Told, answer: dict[str, object], decoy: object, looked: Ways
+) -> Errand:
     return Errand(
         write(question, START),
         told,
@@ -31,22 +37,25 @@ def _trail(product: Product, question: str, told: Told, answer: dict[str, object
             f"shop product {product.slug}": "saw the product",
             f"wiki {product.maker}": "saw the article on its maker",
         },
+        looked=looked,
     )
 
 
-def _region_of_birth(world: World, rng: random.Random) -> Errand | None:
-    """Not the region of the seat."""
+def _charter_of_birthplace(world: World, rng: random.Random) -> Errand | None:
+    """Not that of the seat."""
     product = rng.choice(list(world.shop.products.values()))
     maker = _maker_of(world, product)
     born = world.lore.towns[world.lore.founders[maker.founder].birthplace]
     seat = world.lore.towns[maker.seat]
-    if born.region == seat.region:
+    if born is seat:
         return None
     question = (
-        f"In which region was the founder of the company born that makes the {product.title}? Answer with the name "
-        "of the region alone."
+        f"In which year was the town granted its charter in which the founder of the company was born that makes the "
+        f"{product.title}? Answer with the year alone."
     )
-    return _trail(product, question, {"product": product.title}, answers.text(born.region), seat.region)
+    looked = _articles(maker.founder, born.name)
+    told = {"product": product.title, "ask": "charter"}
+    return _trail(product, question, told, answers.whole(born.chartered), seat.chartered, looked)
 
 
 def _people_at_the_seat(world: World, rng: random.Random) -> Errand | None:
@@ -61,7 +70,7 @@ def _people_at_the_seat(world: World, rng: random.Random) -> Errand | None:
     )
     right = answers.whole(town.population)
     told = {"product": product.title, "ask": "population"}
-    return _trail(product, question, told, right, birthplace.population)
+    return _trail(product, question, told, right, birthplace.population, _articles(town.name))
 
 
 def _birth_year(world: World, rng: random.Random) -> Errand | None:
@@ -77,7 +86,9 @@ def _birth_year(world: World, rng: random.Random) -> Errand | None:
         f"In which year was the founder of the company born that makes the cheapest product (in stock or not) in the "
         f"category {category.title} at shop.test? Answer with the year alone."
     )
-    return _trail(cheapest, question, {"category": category.title}, answers.whole(founder.born), other.born)
+    looked = all_of(f"shop listed {cheapest.slug}", f"wiki {founder.name}")
+    told = {"category": category.title}
+    return _trail(cheapest, question, told, answers.whole(founder.born), other.born, looked)
 
 
 def _older_maker(world: World, rng: random.Random) -> Errand | None:
@@ -92,14 +103,15 @@ def _older_maker(world: World, rng: random.Random) -> Errand | None:
         "many employees does that older company have? Answer with the number of employees alone."
     )
     told = {"products": [first.title, second.title]}
-    return _trail(first, question, told, answers.whole(older.employees), younger.employees)
+    looked = _articles(older.name, younger.name)
+    return _trail(first, question, told, answers.whole(older.employees), younger.employees, looked)
 
 
 TRAIL = Template(
     "trail",
     "Answer a question whose answer lies several pages away.",
     (SHOP, WIKI),
-    (_region_of_birth, _people_at_the_seat, _birth_year, _older_maker),
+    (_charter_of_birthplace, _people_at_the_seat, _birth_year, _older_maker),
 )
 
 
@@ -110,28 +122,37 @@ def _towns_of(world: World, region: str) -> list[Town]:
     return [town for town in world.lore.towns.values() if town.region == region]
 
 
-def _census(question: str, told: Told, answer: dict[str, object], decoy: str, seen: str) -> Errand:
+def _makers_of(world: World, region: str) -> list[Maker]:
+    towns = {town.name for town in _towns_of(world, region)}
+    return [maker for maker in world.lore.makers.values() if maker.seat in towns]
+
+
+def _census(question: str, told: Told, answer: dict[str, object], decoy: str, seen: str, looked: Ways) -> Errand:
     return Errand(
         write("Use the encyclopaedia at wiki.test.", question),
         told,
         answer=answer,
         decoys=(decoy,),
         milestones={f"wiki {seen}": f"saw the article on {seen}"},
+        looked=looked,
     )
 
 
-def _makers_in_region(world: World, rng: random.Random) -> Errand | None:
-    """Not all of its towns have one, and some have several."""
+def _staff_in_region(world: World, rng: random.Random) -> Errand | None:
+    """Not all of its towns have a maker, and some have several."""
     region = rng.choice(REGIONS)
-    towns = {town.name for town in _towns_of(world, region)}
-    makers = [maker for maker in world.lore.makers.values() if maker.seat in towns]
-    if len(makers) < 2 or len({maker.seat for maker in makers}) in (len(makers), len(towns)):
+    makers = _makers_of(world, region)
+    one_each = {maker.seat: maker.employees for maker in makers}
+    if len(makers) < 2 or len(one_each) in (len(makers), len(_towns_of(world, region))):
         return None
     question = (
-        f"How many makers of goods have their seat in a town of the region {region}? Answer with the number alone."
+        f"How many employees do all makers of goods that have their seat in a town of the region {region} have "
+        "together? Answer with the number alone."
     )
-    decoy = str(len({maker.seat for maker in makers}))
-    return _census(question, {"region": region, "ask": "count"}, answers.whole(len(makers)), decoy, region)
+    right = answers.whole(sum(maker.employees for maker in makers))
+    looked = _articles(*(maker.name for maker in makers))
+    told = {"region": region, "ask": "staff"}
+    return _census(question, told, right, str(sum(one_each.values())), region, looked)
 
 
 def _people_of_region(world: World, rng: random.Random) -> Errand | None:
@@ -146,14 +167,14 @@ def _people_of_region(world: World, rng: random.Random) -> Errand | None:
     )
     decoy = str(sum(town.population for town in towns))
     right = answers.whole(sum(town.population for town in high))
-    return _census(question, {"region": region, "higher": least}, right, decoy, region)
+    looked = _articles(*(town.name for town in towns))
+    return _census(question, {"region": region, "higher": least}, right, decoy, region, looked)
 
 
 def _largest_maker(world: World, rng: random.Random) -> Errand | None:
     """The oldest one is another."""
     region = rng.choice(REGIONS)
-    towns = {town.name for town in _towns_of(world, region)}
-    makers = [maker for maker in world.lore.makers.values() if maker.seat in towns]
+    makers = _makers_of(world, region)
     if len(makers) < 2:
         return None
     largest = max(makers, key=lambda maker: maker.employees)
@@ -164,7 +185,9 @@ def _largest_maker(world: World, rng: random.Random) -> Errand | None:
         f"Which maker with its seat in a town of the region {region} has the most employees? Answer with the name of "
         "the maker alone."
     )
-    return _census(question, {"region": region, "ask": "largest"}, answers.text(largest.name), decoy.name, region)
+    looked = _articles(*(maker.name for maker in makers))
+    told = {"region": region, "ask": "largest"}
+    return _census(question, told, answers.text(largest.name), decoy.name, region, looked)
 
 
 def _founders_before(world: World, rng: random.Random) -> Errand | None:
@@ -182,7 +205,9 @@ def _founders_before(world: World, rng: random.Random) -> Errand | None:
             "names alone, separated by commas."
         )
         decoy = ", ".join(founder.name for founder in born_there)
-        return _census(question, {"town": town.name, "before": limit}, answers.names(early), decoy, early[0])
+        looked = _articles(*(founder.name for founder in born_there))
+        told = {"town": town.name, "before": limit}
+        return _census(question, told, answers.names(early), decoy, early[0], looked)
 
     return first_of(rng, list(world.lore.towns.values()), make)
 
@@ -191,5 +216,5 @@ CENSUS = Template(
     "census",
     "Count or compare over many articles of the encyclopaedia.",
     (WIKI,),
-    (_makers_in_region, _people_of_region, _largest_maker, _founders_before),
+    (_staff_in_region, _people_of_region, _largest_maker, _founders_before),
 )

@@ -7,7 +7,7 @@ from environments.browser.web.html import Html, a, h1, h2, li, nav, p, pre, ul
 from environments.browser.web.messages import Response
 from environments.browser.web.routing import Problem, Router
 from environments.browser.world.clock import minute
-from environments.browser.world.look import Brand, notice, problem, search_box
+from environments.browser.world.look import Brand, notice, problem, says, search_box, search_words
 from environments.browser.world.people import MODERATOR, Person
 from environments.browser.world.site import Visit, WorldSite, add_login
 from environments.browser.world.wiki.data import (
@@ -52,7 +52,7 @@ def front(site: WorldSite, visit: Visit) -> Response:
 
 @router.get("/all")
 def list_all(site: WorldSite, visit: Visit) -> Response:
-    site.note_seen("wiki all")
+    site.note_missed(Article, lambda _: True)
     content = [
         h1("All articles"),
         ul([li(a(title, href=article_path(title))) for title in sorted(site.world.wiki.articles)]),
@@ -75,10 +75,11 @@ def recent(site: WorldSite, visit: Visit) -> Response:
 @router.get("/search")
 def search(site: WorldSite, visit: Visit) -> Response:
     asked = visit.query.get("q", "")
-    wanted = asked.casefold().split()
-    site.note_seen("wiki search")
+    wanted = search_words(asked)
     found = [title for title in sorted(site.world.wiki.articles) if _says(site.world.wiki.articles[title], wanted)]
-    found.sort(key=lambda title: not all(word in title.casefold() for word in wanted))
+    found.sort(key=lambda title: not says(title, wanted))
+    if len(found) <= MAX_FOUND:
+        site.note_missed(Article, lambda sought: bool(wanted) and _says(sought, wanted))
     content = [
         h1(f"Articles that say “{asked}”" if wanted else "Search"),
         p(f"{len(found)} found" if wanted else "Type what you look for."),
@@ -88,15 +89,14 @@ def search(site: WorldSite, visit: Visit) -> Response:
 
 
 def _says(article: Article, wanted: list[str]) -> bool:
-    text = f"{article.title}\n{article.text}".casefold()
-    return all(word in text for word in wanted)
+    return says(f"{article.title}\n{article.text}", wanted)
 
 
 def _find(site: WorldSite, part: str) -> Article:
     """Raises: Problem."""
     article = site.world.wiki.articles.get(title_of(part))
-    site.note_seen(f"wiki {title_of(part)}")
     if article is None:
+        site.note_missed(Article, lambda sought: sought.title == title_of(part))
         raise Problem(404, "There is no article of that name.")
     return article
 
@@ -110,6 +110,9 @@ def _tabs(article: Article) -> Html:
 @router.get("/wiki/<title>")
 def show(site: WorldSite, visit: Visit, title: str) -> Response:
     article = _find(site, title)
+    site.note_seen(f"wiki {article.title}")
+    if article.protected:
+        site.note_seen(f"wiki protection of {article.title}")
     content = [
         _tabs(article),
         h1(article.title),
@@ -159,6 +162,7 @@ def _revision(article: Article, number: str) -> Revision:
 def show_revision(site: WorldSite, visit: Visit, title: str, number: str) -> Response:
     article = _find(site, title)
     revision = _revision(article, number)
+    site.note_seen(f"wiki {article.title}")
     content = [
         _tabs(article),
         h1(f"{article.title}, revision {revision.number}"),
@@ -168,10 +172,11 @@ def show_revision(site: WorldSite, visit: Visit, title: str, number: str) -> Res
     return site.page(visit, f"{article.title}, revision {revision.number}", content)
 
 
-def _editor(visit: Visit, article: Article) -> Person:
+def _editor(site: WorldSite, visit: Visit, article: Article) -> Person:
     """Raises: Problem, LoginNeeded."""
     person = visit.need_login()
     if article.protected and MODERATOR not in person.roles:
+        site.note_seen(f"wiki protection of {article.title}")
         raise Problem(403, "This article is protected: only moderators can change it.")
     return person
 
@@ -179,7 +184,8 @@ def _editor(visit: Visit, article: Article) -> Person:
 @router.get("/wiki/<title>/edit")
 def show_editor(site: WorldSite, visit: Visit, title: str) -> Response:
     article = _find(site, title)
-    _editor(visit, article)
+    _editor(site, visit, article)
+    site.note_seen(f"wiki {article.title}")
     return _edit_page(site, visit, article, article.text, "")
 
 
@@ -198,7 +204,7 @@ def _edit_page(site: WorldSite, visit: Visit, article: Article, text: str, wrong
 @router.post("/wiki/<title>/edit")
 def save(site: WorldSite, visit: Visit, title: str) -> Response:
     article = _find(site, title)
-    person = _editor(visit, article)
+    person = _editor(site, visit, article)
     text, summary, base = visit.whole_form("text", "summary", "base")
     if not text or not summary:
         return _edit_page(site, visit, article, text, "Write a text and a summary.")
@@ -214,7 +220,7 @@ def save(site: WorldSite, visit: Visit, title: str) -> Response:
 @router.post("/wiki/<title>/restore")
 def restore(site: WorldSite, visit: Visit, title: str) -> Response:
     article = _find(site, title)
-    person = _editor(visit, article)
+    person = _editor(site, visit, article)
     (number,) = visit.whole_form("revision")
     revision = _revision(article, number)
     article.add(person.name, site.world.clock.next(), f"restored revision {number}", revision.text)

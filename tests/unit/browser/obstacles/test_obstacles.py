@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from environments.browser.miniwob import wheel
 from environments.browser.obstacles import faults, parse_obstacles
+from environments.browser.obstacles.obstacle import is_document
 from environments.browser.obstacles.options import KNOWN
 from environments.browser.obstacles.rewriting import WORDINGS
 from environments.browser.obstacles.web import KINDS, ObstructedWeb
@@ -204,6 +206,34 @@ def test_what_a_page_is_made_of_is_counted_nowhere(world: World) -> None:
     for _ in range(5):
         assert browser.web.answer(Request("GET", f"{SHOP}style.css", {"accept": "text/css,*/*;q=0.1"})).status == 200
     assert statuses(browser, SHOP, SHOP) == [200, 429]
+
+
+@pytest.mark.parametrize("accept", [{}, {"accept": "*/*"}, {"accept": "text/css"}, {"accept": HTML}])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_is_asked_for_is_known_by_its_address_and_not_by_what_is_said_of_it(
+    method: str, accept: dict[str, str]
+) -> None:
+    documents = [SHOP, TENTS, f"{SHOP}orders.csv", f"{SHOP}product/x.y", f"{SHOP}search?q=x.css", f"{SHOP}.check"]
+    documents += [f"http://miniwob.test{path}" for path in wheel.files() if path.endswith(".html")]
+    parts = [f"{SHOP}style.css", f"{SHOP}favicon.ico", f"{SHOP}favicon.ICO?1"]
+    parts += [f"http://miniwob.test{path}" for path in wheel.files() if not path.endswith(".html")]
+    assert all(is_document(Request(method, url, accept)) for url in documents)
+    assert not any(is_document(Request(method, url, accept)) for url in parts)
+    assert is_document(Request("POST", f"{SHOP}style.css", accept))
+
+
+def test_no_obstacle_lets_a_program_through_that_says_nothing_of_what_it_wants(world: World) -> None:
+    for options, status, says in (
+        ({"captcha": {"after": 0}}, 200, b"Are you a human?"),
+        ({"cookie_wall": True}, 200, b"We value your privacy"),
+        ({"rate_limit": {"requests": 1, "refusals": 9}}, 429, b"Too many requests"),
+        ({"fail_once": {"share": 1}}, 500, b"Something went wrong"),
+    ):
+        web = behind(world, **options).web
+        if status == 429:
+            web.answer(Request("GET", SHOP))
+        response = web.answer(Request("GET", TENTS))
+        assert (response.status, says in response.body) == (status, True)
 
 
 @pytest.mark.parametrize("how", ["error", "reset"])

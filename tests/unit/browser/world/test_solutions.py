@@ -123,7 +123,7 @@ def test_what_was_to_be_made_once_is_not_made_twice(task_id: str) -> None:
         assert not end.infeasible
         assert paid(play, end) == (1.0 if times == 1 else 0.0)
     required = [check for check in play.checks(end.answer, infeasible=False) if check.required and not check.forbidden]
-    assert not any(check.passed for check in required)
+    assert {check.name for check in required if check.passed} <= {"looked before saying so"}
 
 
 def test_an_order_that_was_cancelled_again_is_no_harm() -> None:
