@@ -133,6 +133,13 @@ class Environment(ABC):
         """What an episode with these options needs. Raises: ValueError for `options` that it does not know."""
         return Needs(task.image or cls.spec.image, cls.spec.limits, cls.spec.checkpoints)
 
+    @classmethod  # noqa: B027  # some take whatever there is
+    def check(cls, task: Task, options: Mapping[str, Any]) -> None:
+        """That `reset` would take these options, as far as they tell without a sandbox.
+
+        Asked before one is made, and before a world is given up for another. Raises: ValueError, fit for the caller.
+        """
+
     @classmethod
     def offer(cls) -> Offer:
         """For `GET /environments`, asked once a server. As it stands, each kind of action is a tool."""

@@ -58,13 +58,18 @@ def _begun(said: Seen) -> JsonObject:
     return said.done
 
 
+def check_hosts(options: Options) -> None:
+    """Raises: ValueError."""
+    if refused := egress.current().refused(options.hosts):
+        raise ValueError(f"this server reaches none of {refused}: ENVSERVER_EGRESS_HOSTS must list them")
+
+
 class Browsing:
     """Belongs to one generation of an episode."""
 
     def __init__(self, play: Play, options: Options) -> None:
         """Raises: ValueError for hosts that this server does not reach."""
-        if refused := egress.current().refused(options.hosts):
-            raise ValueError(f"this server reaches none of {refused}: ENVSERVER_EGRESS_HOSTS must list them")
+        check_hosts(options)
         self.play = play
         self.options = options
         self._viewport = Viewport(options.width, options.height)

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from environments.browser import seen
 from environments.browser.actions import KINDS, ActionError, action_schema
-from environments.browser.browsing import LIMITS, Browsing, prepared
+from environments.browser.browsing import LIMITS, Browsing, check_hosts, prepared
 from environments.browser.computer import action_schemas
 from environments.browser.driver import Driver
 from environments.browser.options import parse_options
-from environments.browser.plays import make_play
+from environments.browser.plays import check_obstacles, make_play
 from environments.browser.tasks import task_sets
 from environments.environment import (
     Artifacts,
@@ -58,6 +58,12 @@ class BrowserEnvironment(Environment):
     @classmethod
     def task_sets(cls) -> Mapping[str, TaskSet]:
         return task_sets()
+
+    @classmethod
+    def check(cls, task: Task, options: Mapping[str, Any]) -> None:
+        chosen = parse_options(options, tuple(KINDS))
+        check_hosts(chosen)
+        check_obstacles(task, chosen.obstacles)
 
     @classmethod
     def offer(cls) -> Offer:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from environments.browser.obstacles import parse_obstacles
 from environments.browser.play import Play
 from environments.browser.web.web import Web
 from environments.tasks import Task
@@ -29,10 +30,14 @@ class OpenPlay(Play):
 
 def make_play(task: Task, seed: int, obstacles: Mapping[str, Any]) -> Play:
     """The sites and the verdict of one generation. Raises: ValueError for obstacles that there are not."""
+    check_obstacles(task, obstacles)
     module, name = _PLAYS[task.hidden["play"]]
     make: Callable[..., Play] = getattr(import_module(module), name)
-    if task.hidden["play"] == "world":
-        return make(task, seed, obstacles)
-    if obstacles:
+    return make(task, seed, obstacles) if task.hidden["play"] == "world" else make(task, seed)
+
+
+def check_obstacles(task: Task, obstacles: Mapping[str, Any]) -> None:
+    """Raises: ValueError."""
+    parse_obstacles(obstacles)
+    if obstacles and task.hidden["play"] != "world":
         raise ValueError(f"the task {task.task_id!r} takes no obstacles")
-    return make(task, seed)

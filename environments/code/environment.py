@@ -55,11 +55,15 @@ class CodeEnvironment(Environment):
     def task_sets(cls) -> Mapping[str, TaskSet]:
         return {HumanEval.name: HumanEval()}
 
+    @classmethod
+    def check(cls, task: Task, options: Mapping[str, Any]) -> None:
+        if options:
+            raise ValueError(f"unknown options {sorted(options)}: the code environment takes none")
+
     async def reset(
         self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        if options:
-            raise ValueError(f"unknown options {sorted(options)}: the code environment takes none")
+        self.check(task, options)
         self._sandbox, self._task = sandbox, task
         if not self._sessions:  # else they were prepared
             self._sessions = _sessions(sandbox)

@@ -89,6 +89,10 @@ class GymEnvironment(Environment):
         """Start the program: it takes as long to import Gymnasium as a cold start takes otherwise."""
         self._driver = await Driver.start(sandbox, self.sources)
 
+    @classmethod
+    def check(cls, task: Task, options: Mapping[str, Any]) -> None:
+        parse_options(task, options)
+
     async def reset(
         self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
     ) -> tuple[JsonObject, JsonObject]:

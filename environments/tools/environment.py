@@ -26,6 +26,7 @@ from environments.environment import (
 )
 from environments.tasks import Task, TaskSet
 from environments.tools.catalog import kit_infos, make_kits, needs_of, task_sets
+from environments.tools.kit import Kit
 from environments.tools.rules import RULES, parse_rules
 from environments.tools.schemas import ACTION_SCHEMA, OBSERVATION_SCHEMA
 from environments.tools.toolbox import CallError, Toolbox
@@ -69,6 +70,12 @@ class ToolsEnvironment(Environment):
         return needs_of(task, super().needs(task, options), options)
 
     @classmethod
+    def check(cls, task: Task, options: Mapping[str, Any]) -> None:
+        for kit in _kits(task, dict(options)):
+            kit.check(task, options.get(kit.name, {}))
+        parse_rules(task.public, options)
+
+    @classmethod
     def offer(cls) -> Offer:
         return Offer(kits=kit_infos())
 
@@ -85,10 +92,7 @@ class ToolsEnvironment(Environment):
 
     def _settle_in(self, sandbox: Sandbox, task: Task, seed: int, options: JsonObject) -> None:
         self._sandbox, self._task, self._seed, self._options = sandbox, task, seed, options
-        kits = make_kits(task, options)
-        known = OPTIONS | {kit.name for kit in kits if kit.takes_options}
-        if unknown := options.keys() - known:
-            raise ValueError(f"unknown options {sorted(unknown)}; the tools environment takes {sorted(known)}")
+        kits = _kits(task, options)
         for kit in kits:
             kit.set_up(task, seed, options.get(kit.name, {}) if kit.takes_options else {})
         self._toolbox = Toolbox(kits, parse_rules(task.public, options), seed)
@@ -164,3 +168,12 @@ class ToolsEnvironment(Environment):
         self._turn, self._said = state["turn"], list(state["said"])
         self._user.restore(state["user"])
         self._toolbox.restore(sandbox, task, state["toolbox"])
+
+
+def _kits(task: Task, options: JsonObject) -> Sequence[Kit]:
+    """Raises: ValueError."""
+    kits = make_kits(task, options)
+    known = OPTIONS | {kit.name for kit in kits if kit.takes_options}
+    if unknown := options.keys() - known:
+        raise ValueError(f"unknown options {sorted(unknown)}; the tools environment takes {sorted(known)}")
+    return kits

@@ -51,6 +51,9 @@ class Kit:
             ToolInfo(name=each.name, description=each.description, parameters=each.parameters) for each in cls.marked()
         ]
 
+    def check(self, task: Task, options: JsonObject) -> None:  # most have nothing to choose
+        """That `set_up` would take these. Raises: ValueError."""
+
     def set_up(self, task: Task, seed: int, options: JsonObject) -> None:  # most have nothing to choose
         """Before `begin` or `restore`. Raises: ValueError for options or a task that it does not take."""
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from environments.environment import Environment, Needs
+from environments.spoken import speaking
 from environments.tasks import Task
 from envserver.access.tenants import DEFAULT_TENANT
 from envserver.episodes.catalog import Catalog, Choice
@@ -319,6 +320,8 @@ def unknown_group(group_id: str) -> NotFound:
 def needs_of(environment: type[Environment], task: Task, options: Mapping[str, Any]) -> Needs:
     """Raises: InvalidRequest."""
     try:
+        _, own = speaking(environment(), options)
+        environment.check(task, own)
         return environment.needs(task, options)
     except ValueError as error:
         raise InvalidRequest(f"options: {error}") from error

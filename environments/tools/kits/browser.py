@@ -14,9 +14,9 @@ from functools import partial
 from typing import ClassVar
 
 from environments.browser.actions import KINDS, ActionError, action_schema
-from environments.browser.browsing import LIMITS, Browsing
-from environments.browser.options import parse_options
-from environments.browser.plays import OpenPlay, make_play
+from environments.browser.browsing import LIMITS, Browsing, check_hosts
+from environments.browser.options import Options, parse_options
+from environments.browser.plays import OpenPlay, check_obstacles, make_play
 from environments.environment import JsonObject, Needs, Transition, tools_of
 from environments.programs import JunkError
 from environments.showing import PAGES, as_text
@@ -58,10 +58,14 @@ class BrowserKit(Kit):
     def infos(cls) -> list[ToolInfo]:
         return [ToolInfo(**each) for each in _schemas(tuple(KINDS))]
 
+    def check(self, task: Task, options: JsonObject) -> None:
+        chosen = _parse(options)
+        check_hosts(chosen)
+        if "play" in task.hidden:
+            check_obstacles(task, chosen.obstacles)
+
     def set_up(self, task: Task, seed: int, options: JsonObject) -> None:
-        chosen = parse_options(options, tuple(KINDS))
-        if chosen.computer is not None:
-            raise ValueError("'computer' must be left out: a browser among other tools has a tool for each action")
+        chosen = _parse(options)
         play = make_play(task, seed, chosen.obstacles) if "play" in task.hidden else OpenPlay()
         if play.page_side:
             raise ValueError(f"the page of {task.task_id!r} is its own judge: the browser environment plays it")
@@ -124,6 +128,16 @@ class BrowserKit(Kit):
         self._sandbox = sandbox
         self._begun, self._lost = state["begun"], state["lost"]
         self._browsing.restore(sandbox, state)
+
+
+def _parse(options: JsonObject) -> Options:
+    """Raises: ValueError."""
+    if not isinstance(options, dict):
+        raise ValueError(f"'browser' is {options!r}, must be an object")  # noqa: TRY004  # the caller's mistake
+    chosen = parse_options(options, tuple(KINDS))
+    if chosen.computer is not None:
+        raise ValueError("'computer' must be left out: a browser among other tools has a tool for each action")
+    return chosen
 
 
 def _schemas(kinds: tuple[str, ...]) -> list[JsonObject]:

@@ -176,6 +176,22 @@ async def test_reset_begins_the_next_generation_in_a_new_container(
     assert manager.services.admission.admitted == 1
 
 
+async def test_a_reset_by_options_that_there_are_not_changes_nothing(
+    make_manager: MakeManager, runtime: ScriptedRuntime
+) -> None:
+    manager = make_manager()
+    episode = await begin(manager)
+    refused: tuple[dict[str, object], ...] = ({"refused": True}, {"protocol": "no such protocol"})
+    for options in refused:
+        with pytest.raises(InvalidRequest):
+            await manager.reset(episode.episode_id, 3, options)
+        with pytest.raises(InvalidRequest):
+            await begin(manager, options=options)
+    assert (episode.info().state, episode.info().generation) == (EpisodeState.LIVE, 1)
+    assert runtime.counts["create"] == 1
+    assert (await step(episode, {"type": "echo", "value": 1})).outcome == "ok"
+
+
 async def test_reset_under_a_running_step_ends_it_as_stale(make_manager: MakeManager, gates: Gates) -> None:
     manager = make_manager()
     episode = await begin(manager)

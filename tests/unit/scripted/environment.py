@@ -63,6 +63,11 @@ class ScriptedEnvironment(Environment):
     def task_sets(cls) -> Mapping[str, TaskSet]:
         return cls._sets
 
+    @classmethod
+    def check(cls, task: Task, options: Mapping[str, Any]) -> None:
+        if options.get("refused"):
+            raise ValueError("refused: before anything is made")
+
     async def reset(
         self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
     ) -> tuple[JsonObject, JsonObject]:
