@@ -6,12 +6,14 @@ after the other, and the observation has the messages that go back to the model,
 else, sandboxes and rewards among it, is the environment's own.
 
 A malformed message is an observation that says what was wrong, and is counted: `format_errors` in the step's info, and
-in what the graders get; `format_penalty` in the protocol's settings takes that much off the step's reward for each.
+in what the graders get; `format_penalty` in the protocol's settings takes that much off the step's reward for each. A
+call that is well-formed and that the environment refuses all the same (`format_error`) is one of these mistakes.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +27,10 @@ from envserver_sdk.models import Outcome
 
 OPTION = "protocol"
 PENALTY = "format_penalty"
+MAX_LISTED = 200
+"""Of the same member of several calls' info; how many more there were is in `<member>_not_listed`."""
+NOT_LISTED = "_not_listed"
+NOT_RUN = "this did not run: the episode had ended with the call before it"
 
 
 def speaking(environment: Environment, options: Mapping[str, Any]) -> tuple[Environment, Mapping[str, Any]]:
@@ -49,6 +55,9 @@ class _Done:
 
     transitions: list[Transition]
     results: list[Result]
+    """Of every call, also of those that came too late to run."""
+    refused: list[FormatProblem]
+    """What was well-formed, and the environment did not take."""
 
     @property
     def over(self) -> bool:
@@ -68,6 +77,8 @@ class SpokenEnvironment(Environment):
         self._attempts = 0
         """Calls so far, refused ones among them: ids that a protocol makes from positions are never made twice."""
         self._format_errors = 0
+        self._refused = 0
+        """Those of them that the environment found, which may count them itself."""
 
     @property
     def spec(self) -> Any:  # type: ignore[override]  # the inner one's
@@ -84,6 +95,7 @@ class SpokenEnvironment(Environment):
         self, sandbox: Sandbox, task: Task, seed: int, options: Mapping[str, Any]
     ) -> tuple[JsonObject, JsonObject]:
         observation, info = await self._inner.reset(sandbox, task, seed, options)
+        self._protocol.check(self._tools())
         messages = self._first_messages(observation)
         schemas = self._protocol.tool_schemas(self._tools())
         return {**_without_pictures(observation), "messages": messages, "tool_schemas": schemas}, info
@@ -110,6 +122,8 @@ class SpokenEnvironment(Environment):
         self._format_errors += len(turn.problems)
         before = self._inner.tools()
         done = await self._carry_out(turn, context)
+        self._format_errors += len(done.refused)
+        self._refused += len(done.refused)
         transition = self._combine(turn, done)
         if self._inner.tools() != before:
             schemas = self._protocol.tool_schemas(self._tools())
@@ -118,9 +132,12 @@ class SpokenEnvironment(Environment):
 
     async def _carry_out(self, turn: Turn, context: StepContext) -> _Done:
         """The calls in their order, within the step's time; none after one that ends the episode."""
-        done = _Done([], [])
+        done = _Done([], [], [])
         ends_at = time.monotonic() + context.timeout_s
         for call in turn.calls:
+            if done.over:
+                done.results.append(Result(call, NOT_RUN, error=True))
+                continue
             left_s = max(0.001, ends_at - time.monotonic())
             transition = await self._inner.step(
                 self._inner.call(call.name, call.arguments), replace(context, timeout_s=left_s)
@@ -128,10 +145,11 @@ class SpokenEnvironment(Environment):
             self._results += 1
             done.transitions.append(transition)
             done.results.append(_result(call, transition, self._results))
-            if done.over:
-                return done
+            done.refused += _refused(transition, call)
         if turn.answer is not None and not turn.calls:
-            done.transitions.append(await self._inner.step(self._inner.answer(turn.answer), context))
+            transition = await self._inner.step(self._inner.answer(turn.answer), context)
+            done.transitions.append(transition)
+            done.refused += _refused(transition)
         return done
 
     def _combine(self, turn: Turn, done: _Done) -> Transition:
@@ -140,14 +158,13 @@ class SpokenEnvironment(Environment):
             "messages": self._replies(turn, done),
             "observations": [_without_pictures(each.observation) for each in done.transitions],
         }
-        info: JsonObject = {"format_errors": self._format_errors}
-        for each in done.transitions:
-            info |= each.info
-        if turn.problems:
-            info["format_problems"] = [{"code": each.code, "message": each.message} for each in turn.problems]
+        info = {"format_errors": self._format_errors, **_info([each.info for each in done.transitions])}
+        problems = [*turn.problems, *done.refused]
+        if problems:
+            info["format_problems"] = [{"code": each.code, "message": each.message} for each in problems]
         return Transition(
             observation,
-            reward=sum(each.reward for each in done.transitions) - self._penalty * len(turn.problems),
+            reward=sum(each.reward for each in done.transitions) - self._penalty * len(problems),
             terminated=any(each.terminated for each in done.transitions),
             truncated=any(each.truncated for each in done.transitions),
             outcome=_outcome(turn.problems, done.transitions),
@@ -163,9 +180,11 @@ class SpokenEnvironment(Environment):
 
     async def artifacts(self) -> Artifacts:
         artifacts = await self._inner.artifacts()
-        if self._penalty:  # each was paid for when it was made
+        counted = artifacts.facts.get("format_errors")
+        if self._penalty and counted is None:
             return artifacts
-        errors = self._format_errors + int(artifacts.facts.get("format_errors", 0))
+        unpaid = 0 if self._penalty else self._format_errors  # each was paid for when it was made
+        errors = unpaid + max(0, int(counted or 0) - self._refused)
         return replace(artifacts, facts={**artifacts.facts, "format_errors": errors})
 
     def tools(self) -> Sequence[JsonObject]:
@@ -183,12 +202,13 @@ class SpokenEnvironment(Environment):
             "results": self._results,
             "attempts": self._attempts,
             "format_errors": self._format_errors,
+            "refused": self._refused,
             "inner": self._inner.snapshot(),
         }
 
     def restore(self, sandbox: Sandbox, task: Task, state: JsonObject) -> None:
         self._results, self._attempts = state["results"], state["attempts"]
-        self._format_errors = state["format_errors"]
+        self._format_errors, self._refused = state["format_errors"], state.get("refused", 0)
         self._inner.restore(sandbox, task, state["inner"])
 
 
@@ -208,6 +228,31 @@ def _result(call: Call, transition: Transition, count: int) -> Result:
     refused = transition.outcome is Outcome.FORMAT_ERROR
     number = observation.get("number", None if refused else count)
     return Result(call, as_text(observation), pictures_of(observation), bool(observation.get("error")), number)
+
+
+def _refused(transition: Transition, call: Call | None = None) -> list[FormatProblem]:
+    """What the environment did not take of a call, or of the answer; at most one problem."""
+    if transition.outcome is not Outcome.FORMAT_ERROR:
+        return []
+    said = transition.observation.get("error")
+    why = said if isinstance(said, str) else "the environment does not take this"
+    return [FormatProblem("wrong_arguments", f"{call.name}: {why}" if call else why, call.call_id if call else None)]
+
+
+def _info(infos: Sequence[JsonObject]) -> JsonObject:
+    """Of several calls: lists are joined and what they leave out is summed; anything else is the last one's."""
+    told: JsonObject = {}
+    left_out: Counter[str] = Counter()
+    for name, value in ((name, value) for each in infos for name, value in each.items()):
+        if isinstance(value, list) and isinstance(told.get(name), list):
+            joined = [*told[name], *value]
+            told[name] = joined[:MAX_LISTED]
+            left_out[name + NOT_LISTED] += max(0, len(joined) - MAX_LISTED)
+        elif name.endswith(NOT_LISTED) and isinstance(value, int):
+            left_out[name] += value
+        else:
+            told[name] = value
+    return told | +left_out
 
 
 def _without_pictures(observation: JsonObject) -> JsonObject:

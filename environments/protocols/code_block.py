@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 
 from environments.protocols.draft import Draft
 from environments.protocols.frames import TEMPLATE_TOKENS, escape, fenced, tags_pattern
-from environments.protocols.hints import quoted
+from environments.protocols.hints import quoted, there_are
 from environments.protocols.protocol import FormatProblem, JsonObject, Result, ToolSchema, Turn
 from environments.protocols.reading import THINK, Reading
 from environments.protocols.settings import TextSettings
-from environments.protocols.text import TextProtocol, assistant, calls_text, thought_text
+from environments.protocols.text import TextProtocol, assistant, calls_text, takes_one, thought_text
 
 _MARKERS = re.compile(r"</?think>|^ {0,3}(?P<fence>`{3,}+)(?P<language>[^`\n]*+)(?:\n|\Z)", re.MULTILINE)
 _FENCE_LINE = re.compile(r"^ {0,3}(`{3,}+)[ \t\r]*+(?:\n|\Z)", re.MULTILINE)
@@ -68,6 +68,12 @@ class CodeBlock(TextProtocol):
     settings_type: ClassVar[type[TextSettings]] = CodeBlockSettings
     settings: CodeBlockSettings
     no_action = "there is neither a code block nor an answer"
+
+    def check(self, tools: Mapping[str, ToolSchema]) -> None:
+        targets = [(target["tool"], target["argument"]) for target in self.settings.blocks.values()]
+        if not any(name in tools and takes_one(tools[name], argument) for name, argument in targets):
+            wanted = " or ".join(dict.fromkeys(f"{quoted(name)} with {quoted(argument)}" for name, argument in targets))
+            raise ValueError(f"{self.name} calls {wanted}, and no tool is called so; set 'blocks': {there_are(tools)}")
 
     def _read(self, text: str, draft: Draft) -> None:
         _Reading(text, draft, self.settings).run()

@@ -7,8 +7,10 @@ from difflib import get_close_matches
 from typing import Any
 
 MAX_SHOWN_CHARS = 64
+MAX_NAMED = 60
+"""In one list."""
 _MAX_COMPARED = 64
-"""Names are compared pairwise, in time quadratic in their lengths: only so many, and only so long ones."""
+"""Names are compared pairwise, in time quadratic in their lengths: only so many of the likeliest, only so long ones."""
 
 
 def quoted(value: Any) -> str:
@@ -32,16 +34,31 @@ def _number(value: float) -> str:
     return repr(value)
 
 
-def names(all_names: Iterable[str]) -> str:
-    return ", ".join(map(quoted, all_names)) or "none"
+def names(values: Iterable[Any]) -> str:
+    """Names, or whatever values there are, in their order; of many it says how many more there are."""
+    listed = list(values)
+    more = f" and {len(listed) - MAX_NAMED} more" if len(listed) > MAX_NAMED else ""
+    return (", ".join(map(quoted, listed[:MAX_NAMED])) or "none") + more
+
+
+def there_are(known: Collection[str]) -> str:
+    """What to say of what there is, where nothing that there is may have been meant."""
+    return f"there are {names(known)}" if known else "there are none"
 
 
 def nearest(name: str, known: Collection[str]) -> list[str]:
     """Those of the known names that may have been meant, the likeliest first."""
     if len(name) > MAX_SHOWN_CHARS:
         return []
-    candidates = {each.casefold(): each for each in list(known)[:_MAX_COMPARED] if len(each) <= MAX_SHOWN_CHARS}
+    likeliest = sorted(known, key=lambda each: (-_in_common(each, name), abs(len(each) - len(name))))
+    candidates = {each.casefold(): each for each in likeliest[:_MAX_COMPARED] if len(each) <= MAX_SHOWN_CHARS}
     return [candidates[each] for each in get_close_matches(name.casefold(), candidates, n=3)]
+
+
+def _in_common(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (mine, others) in pairs if mine != others), min(len(one), len(other)))
 
 
 def did_you_mean(name: Any, known: Collection[str]) -> str:
@@ -49,4 +66,4 @@ def did_you_mean(name: Any, known: Collection[str]) -> str:
     near = nearest(name, known) if isinstance(name, str) else []
     if near:
         return f"did you mean {' or '.join(map(quoted, near))}?"
-    return f"there are {names(list(known)[:20])}" if known else "there are none"
+    return there_are(known)

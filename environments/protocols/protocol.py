@@ -122,6 +122,9 @@ class Protocol(ABC):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    def check(self, tools: Mapping[str, ToolSchema]) -> None:  # noqa: B027  # most call any tool
+        """That it can call what there is. Raises: ValueError, naming the setting that says what it calls."""
+
     @abstractmethod
     def parse(self, message: Any, tools: Mapping[str, ToolSchema], index: int = 1) -> Turn:
         """Read an assistant's message: text, or `{"role": "assistant", "content", ...}`, or anything else at all.

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from environments.protocols.hints import did_you_mean, names, quoted
+from environments.protocols.hints import MAX_NAMED, did_you_mean, names, nearest, quoted, there_are
 
 MAX_ERRORS = 3
 _MAX_CHECKS = 100_000
@@ -112,18 +112,32 @@ class _Checker:
         for part in schema.get("allOf", ()):
             if errors := self.check(value, part, path, depth + 1):
                 return errors
-        alternatives = _alternatives(schema)
+        alternatives = [self._resolved(each) for each in _alternatives(schema)]
         if not alternatives:
             return []
+        tag = _tag(value, alternatives) if isinstance(value, dict) else None
+        if tag is not None:
+            objects = _objects(alternatives)
+            if errors := _check_tag(value, tag, [text for each in objects for text in _texts(each, tag)], path):
+                return errors
+            alternatives = [each for each in objects if value[tag] in _texts(each, tag)]
         found = [self.check(value, each, path, depth + 1) for each in alternatives]
         if [] in found:
             return []
-        kind = kind_of(value)
-        meant = [errors for each, errors in zip(alternatives, found, strict=True) if kind in self.kinds(each, 0)]
-        if len(meant) == 1:
-            return meant[0]
+        meant = [pair for pair in zip(alternatives, found, strict=True) if self._may_mean(value, pair[0])]
+        if len(meant) > 1 and all(map(_choices, (each for each, _ in meant))):
+            return _check_choice(value, {"enum": [choice for each, _ in meant for choice in _choices(each)]}, path)
+        if meant:
+            return min(meant, key=lambda pair: (-_common(value, pair[0]), len(pair[1])))[1]
         wanted = " or ".join(dict.fromkeys(self.kinds(schema, 0))) or "one of the alternatives"
         return [f"{_named(path)} is {_shown(value)}, must be {wanted}"]
+
+    def _may_mean(self, value: Any, alternative: Any) -> bool:
+        """Whether a value of this type may fit at all."""
+        kinds, kind = self.kinds(alternative, 0), kind_of(value)
+        if not kinds and (choices := _choices(alternative)):
+            kinds = [kind_of(choice) for choice in choices]
+        return not kinds or kind in kinds or (kind == "integer" and "number" in kinds)
 
     def _check_members(self, value: Any, schema: Schema, path: str, depth: int) -> list[str]:
         if isinstance(value, dict):
@@ -163,6 +177,55 @@ def _alternatives(schema: Schema) -> list[Any]:
     return [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
 
 
+def _objects(alternatives: Sequence[Any]) -> list[Schema]:
+    """Those that an object may fit."""
+    found = [each for each in alternatives if isinstance(each, Mapping)]
+    return [each for each in found if "object" in (_types(each) or ("object",))]
+
+
+def _texts(alternative: Schema, name: str) -> list[str]:
+    """The texts that the member `name` may have in this alternative; none where it may be something else."""
+    choices = _choices(alternative.get("properties", {}).get(name))
+    return list(choices) if all(isinstance(choice, str) for choice in choices) else []
+
+
+def _tag(value: Mapping[str, Any], alternatives: Sequence[Any]) -> str | None:
+    """The member by which objects are told apart, such as `type`: each has it, with texts of its own."""
+    objects = _objects(alternatives)
+    for name in objects[0].get("properties", ()) if len(objects) > 1 else ():
+        first = _texts(objects[0], name)
+        if not first or not all(_texts(each, name) for each in objects):
+            continue
+        needed = name in value or all(name in each.get("required", ()) for each in objects)
+        if needed and any(_texts(each, name) != first for each in objects):
+            return str(name)
+    return None
+
+
+def _check_tag(value: Mapping[str, Any], tag: str, kinds: Sequence[str], path: str) -> list[str]:
+    member = _join(path, tag)
+    known = dict.fromkeys(kinds)
+    if tag not in value:
+        return [f"the argument {member!r} is missing: {there_are(known)}"]
+    if isinstance(value[tag], str) and value[tag] in known:
+        return []
+    return [f"{_named(member)} is {_shown(value[tag])}; {did_you_mean(value[tag], known)}"]
+
+
+def _choices(schema: Any) -> Sequence[Any]:
+    """The values that there are, where the schema lists them."""
+    if not isinstance(schema, Mapping):
+        return ()
+    return [schema["const"]] if "const" in schema else list(schema.get("enum", ()))
+
+
+def _common(value: Any, alternative: Any) -> int:
+    """How many members of an object the alternative names."""
+    if not isinstance(value, dict) or not isinstance(alternative, Mapping):
+        return 0
+    return len(value.keys() & {*alternative.get("properties", ()), *alternative.get("required", ())})
+
+
 def _check_kind(value: Any, schema: Schema, path: str) -> list[str]:
     wanted = _types(schema)
     kind = kind_of(value)
@@ -175,8 +238,10 @@ def _check_choice(value: Any, schema: Schema, path: str) -> list[str]:
     choices = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None
     if choices is None or any(kind_of(value) == kind_of(choice) and value == choice for choice in choices):
         return []
-    listed = ", ".join(map(quoted, choices[:20]))
-    return [f"{_named(path)} is {_shown(value)}, must be {'one of ' if len(choices) > 1 else ''}{listed}"]
+    if len(choices) > MAX_NAMED and isinstance(value, str):
+        near = nearest(value, [choice for choice in choices if isinstance(choice, str)])
+        choices = [*near, *(choice for choice in choices if choice not in near)]
+    return [f"{_named(path)} is {_shown(value)}, must be {'one of ' if len(choices) > 1 else ''}{names(choices)}"]
 
 
 def _check_bounds(value: Any, schema: Schema, path: str) -> list[str]:

@@ -18,11 +18,11 @@ from typing import ClassVar
 
 from environments.protocols.draft import Draft
 from environments.protocols.frames import escape, tags_pattern
-from environments.protocols.hints import quoted
+from environments.protocols.hints import did_you_mean, quoted
 from environments.protocols.protocol import FormatProblem, JsonObject, Result, ToolSchema, Turn
 from environments.protocols.reading import THINK, Reading, marker_pattern
 from environments.protocols.settings import TextSettings
-from environments.protocols.text import TextProtocol, assistant, thought_text
+from environments.protocols.text import TextProtocol, assistant, takes_one, thought_text
 
 _MARKERS = marker_pattern([*THINK, "<search>", "</search>", "<answer>", "</answer>", "<information>", "</information>"])
 _TAGS = tags_pattern("information", "search", "answer", "think")
@@ -52,6 +52,14 @@ class SearchR1(TextProtocol):
         "there is neither a search nor an answer: write <search>...</search> to search, or <answer>...</answer> to "
         "finish"
     )
+
+    def check(self, tools: Mapping[str, ToolSchema]) -> None:
+        name, argument = self.settings.tool, self.settings.argument
+        if name not in tools:
+            hint = did_you_mean(name, tools)
+            raise ValueError(f"{self.name} calls {quoted(name)}, and there is no such tool; set 'tool': {hint}")
+        if not takes_one(tools[name], argument):
+            raise ValueError(f"{self.name} calls {name} with {quoted(argument)} alone, which it does not take")
 
     def _read(self, text: str, draft: Draft) -> None:
         _Reading(text, draft, self.settings).run()

@@ -126,6 +126,12 @@ def assistant(text: str) -> JsonObject:
     return {"role": "assistant", "content": text}
 
 
+def takes_one(tool: ToolSchema, argument: str) -> bool:
+    """Whether it can be called with this argument and no other."""
+    required = tool.parameters.get("required", ())
+    return argument in tool.parameters.get("properties", {argument: {}}) and set(required) <= {argument}
+
+
 def listed(tools: Mapping[str, ToolSchema]) -> str:
     """The tools for a system prompt, one a line."""
     return "\n".join(encode(function_schema(tool)) for tool in tools.values())

@@ -15,8 +15,10 @@ import codecs as text_codecs
 import contextlib
 from collections import deque
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
+import msgpack
+from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -137,6 +139,7 @@ class Connection:
                 return self._codec.file(call_id, reply.path, reply.data)
             return self._codec.result(call_id, reply.status, reply.body)
         except Exception as error:
+            call_id = _id_of(frame) if call_id is None else call_id
             return self._codec.problem(call_id, encode_problem(as_problem(error), self._calls.metrics))
 
     def _open(self, frame: Frame) -> tuple[CallId, Any, dict[str, Any]]:
@@ -144,7 +147,7 @@ class Connection:
         if not isinstance(value, dict):
             raise InvalidRequest("a frame is an object with id, method and params")
         call_id = value.get("id")
-        if isinstance(call_id, bool) or not isinstance(call_id, (int, str)) or len(str(call_id)) > MAX_ID_LENGTH:
+        if not _is_id(call_id):
             raise InvalidRequest(f"id must be a number or text of at most {MAX_ID_LENGTH} characters")
         params = value.get("params", {})
         return call_id, value.get("method"), params if isinstance(params, dict) else {"params": params}
@@ -192,6 +195,20 @@ class Connection:
 
     def count_dropped(self, size_bytes: int) -> None:
         self._calls.metrics.dropped_bytes.inc(size_bytes)
+
+
+def _is_id(value: Any) -> TypeGuard[CallId]:
+    return isinstance(value, (int, str)) and not isinstance(value, bool) and len(str(value)) <= MAX_ID_LENGTH
+
+
+def _id_of(frame: Frame) -> CallId | None:
+    """Of a frame that was refused for another part of it, such as a NaN: its sender has to learn which it was."""
+    try:
+        value = from_json(frame) if isinstance(frame, str) else msgpack.unpackb(frame)
+        call_id = value.get("id") if isinstance(value, dict) else None
+        return call_id if _is_id(call_id) else None
+    except (ValueError, msgpack.UnpackException):
+        return None
 
 
 class Stream:

@@ -20,6 +20,7 @@ from envserver_sdk.errors import (
     ShuttingDown,
     problem_from_document,
 )
+from envserver_sdk.pictures import Picture, pictures_of
 
 if TYPE_CHECKING:
     from envserver_sdk import models
@@ -76,6 +77,11 @@ class AsyncEpisode:
         """
         self._hear(started.observation)
 
+    @property
+    def pictures(self) -> list[Picture]:
+        """Those of the last observation, as bytes; `Picture.array` has the pixels."""
+        return pictures_of(self.observation)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -122,8 +128,10 @@ class AsyncEpisode:
         """Take the next step by what a model said, raw: the episode's protocol finds the calls in it, or the answer.
 
         `messages` grows by it and by what comes back. For an episode made with `options={"protocol": ...}`.
-        Raises: as `step`.
+        Raises: as `step`; TypeError for what is no text.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"step_text takes a text, not {type(text).__name__}; step_message takes a whole message")
         message = {"role": "assistant", "content": text}
         return await self._say(text, message, timeout_s=timeout_s, metadata=metadata, on_output=on_output)
 
@@ -136,6 +144,8 @@ class AsyncEpisode:
         on_output: OnOutput | None = None,
     ) -> StepResult:
         """The same for an assistant's message with calls beside its text: OpenAI's `tool_calls`, Anthropic's blocks."""
+        if not isinstance(message, Mapping):
+            raise TypeError(f"step_message takes a message, not {type(message).__name__}; step_text takes its text")
         said = dict(message)
         return await self._say(said, said, timeout_s=timeout_s, metadata=metadata, on_output=on_output)
 

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from envserver_sdk._pauses import pauses
 from envserver_sdk._settings import Timeouts, Tls, is_untrusted
-from envserver_sdk.errors import CallTimeout, ConnectionFailed, Problem, ShuttingDown, problem_from_document
+from envserver_sdk.errors import CallTimeout, ConnectionFailed, NotJson, Problem, ShuttingDown, problem_from_document
 
 if TYPE_CHECKING:
     import httpx
@@ -74,6 +74,8 @@ class Http:
                     yield chunk
         except httpx.TimeoutException:
             raise CallTimeout(f"GET {path}: nothing came for {self._timeouts.create_s:g} s") from None
+        except (UnicodeEncodeError, httpx.InvalidURL) as error:
+            raise NotJson(f"{path!a} or its query holds what no address can hold: {error}") from None
         except httpx.TransportError as error:
             raise ConnectionFailed(f"{self._url}: {error}") from error
 
@@ -86,6 +88,8 @@ class Http:
                 return await self._open().request(method, path, **request)
         except (TimeoutError, httpx.TimeoutException):
             raise CallTimeout(f"{method} {path}: no answer within {self._timeouts.call_s:g} s") from None
+        except (UnicodeEncodeError, httpx.InvalidURL) as error:
+            raise NotJson(f"{path!a} or its query holds what no address can hold: {error}") from None
         except httpx.TransportError as error:
             raise ConnectionFailed(f"{self._url}: {error}") from error
 

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
+from envserver_sdk._encoding import call_frame
 from envserver_sdk._pauses import pauses
 from envserver_sdk._settings import Timeouts, Tls, is_untrusted
 from envserver_sdk.errors import (
@@ -67,7 +68,7 @@ class Socket:
     async def call(
         self, method: str, params: dict[str, Any], *, timeout_s: float, on_event: OnEvent | None = None
     ) -> tuple[int, Any]:
-        """The status and result of a call. Raises: Problem, CallTimeout, ConnectionFailed."""
+        """The status and result of a call. Raises: Problem, NotJson unsent, CallTimeout, ConnectionFailed."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._ask(method, params, on_event)
@@ -93,12 +94,8 @@ class Socket:
             raise ConnectionFailed("the client is closed")
         self._last_id += 1
         call_id = self._last_id
-        frame = to_json({"id": call_id, "method": method, "params": params})
-        call = _Call(
-            frame.decode() if self._subprotocol == JSON else _packed(frame),
-            asyncio.get_running_loop().create_future(),
-            on_event,
-        )
+        frame = call_frame(call_id, method, params, binary=self._subprotocol == MSGPACK)
+        call = _Call(frame, asyncio.get_running_loop().create_future(), on_event)
         self._calls[call_id] = call
         try:
             await self._send(call)
@@ -181,7 +178,12 @@ class Socket:
 
     def _receive(self, frame: str | bytes) -> None:
         message = from_json(frame) if isinstance(frame, str) else _unpacked(frame)
-        call = self._calls.get(message["id"]) if isinstance(message, dict) else None
+        if not isinstance(message, dict):
+            return
+        call_id = message.get("id")
+        if call_id is None and "problem" in message:
+            self._fail_unnamed(problem_from_document(message["problem"]))
+        call = self._calls.get(call_id) if isinstance(call_id, int) else None
         if call is None:
             return
         if "event" in message:
@@ -228,6 +230,13 @@ class Socket:
         except InvalidHandshake as error:
             raise ConnectionError(str(error)) from error
 
+    def _fail_unnamed(self, problem: Problem) -> None:
+        """The server could not read a frame, not even whose it is: it would not answer that one in any other way."""
+        sent = [c for c in self._calls.values() if c.sent_over is self._connection and not c.answer.done()]
+        several = ConnectionFailed(f"the server refused one of {len(sent)} calls without saying which: {problem}")
+        for call in sent:
+            call.answer.set_exception(problem if len(sent) == 1 else several)
+
     def _fail_largest(self) -> None:
         """The server refused a frame for its size, without saying which: sent again it would be refused again."""
         sent = [call for call in self._calls.values() if call.sent_over is not None and not call.answer.done()]
@@ -239,17 +248,6 @@ class Socket:
         for call in self._calls.values():
             if not call.answer.done():
                 call.answer.set_exception(error)
-
-
-def _packed(frame: bytes) -> bytes:
-    """Raises: ValueError for an integer beyond 64 bits, which MessagePack has no room for."""
-    import msgpack
-
-    try:
-        packed: bytes = msgpack.packb(from_json(frame))
-    except OverflowError as error:
-        raise ValueError("MessagePack takes no integer beyond 64 bits; a client without `binary` does") from error
-    return packed
 
 
 def _unpacked(frame: bytes) -> Any:

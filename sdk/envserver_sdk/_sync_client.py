@@ -11,6 +11,7 @@ from envserver_sdk._async_episode import AsyncCheckpoint, AsyncEpisode, AsyncGro
 from envserver_sdk._portal import Portal
 from envserver_sdk._settings import Timeouts, Tls
 from envserver_sdk.errors import Problem
+from envserver_sdk.pictures import Picture
 
 if TYPE_CHECKING:
     from envserver_sdk.models import (
@@ -397,6 +398,11 @@ class Episode:
         """
         return self._async.mcp_url
 
+    @property
+    def pictures(self) -> list[Picture]:
+        """Those of the last observation, as bytes; `Picture.array` has the pixels."""
+        return self._async.pictures
+
     def __enter__(self) -> Self:
         return self
 
@@ -433,7 +439,7 @@ class Episode:
         """Take the next step by what a model said, raw: the episode's protocol finds the calls in it, or the answer.
 
         `messages` grows by it and by what comes back. For an episode made with `options={"protocol": ...}`.
-        Raises: as `step`.
+        Raises: as `step`; TypeError for what is no text.
         """
         return self._portal.run(
             self._async.step_text(text, timeout_s=timeout_s, metadata=metadata, on_output=on_output)

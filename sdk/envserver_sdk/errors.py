@@ -50,6 +50,10 @@ class InvalidRequest(Problem):
     code, status, title = "invalid_request", 422, "The request is malformed"
 
 
+class NotJson(InvalidRequest, ValueError):
+    """Raised here, before anything is sent: a part of it is no JSON value, such as NaN or an array."""
+
+
 class Unauthorized(Problem):
     code, status, title = "unauthorized", 401, "A valid API key is required"
 

@@ -42,6 +42,7 @@ from envserver_sdk._async_episode import AsyncCheckpoint, AsyncEpisode, AsyncGro
 from envserver_sdk._portal import Portal
 from envserver_sdk._settings import Timeouts, Tls
 from envserver_sdk.errors import Problem
+from envserver_sdk.pictures import Picture
 
 if TYPE_CHECKING:
     from envserver_sdk.models import {models}
@@ -80,11 +81,14 @@ def _models(trees: list[ast.Module]) -> set[str]:
 
 def _render_class(node: ast.ClassDef) -> str:
     name = CLASSES[node.name]
-    methods = [item for item in node.body if isinstance(item, Method)]
+    defs = [item for item in node.body if isinstance(item, Method)]
+    properties = [each for each in defs if _is_property(each)]
+    methods = [each for each in defs if each not in properties]
     defined = {method.name for method in methods}
     init = next(m for m in methods if m.name == "__init__")
     lines = [f"class {name}:", _doc(node, 4), "", *_render_init(node.name, init)]
     lines += [_property(name, init, statement) for statement in init.body if _is_public_attribute(statement)]
+    lines += [_render_property(each, name) for each in properties]
     if "__aenter__" in defined:
         lines += [
             "    def __enter__(self) -> Self:",
@@ -165,6 +169,17 @@ def _value(arg: ast.arg) -> str:
     if any(name in annotation for name in CLASSES):
         raise SystemExit(f"{arg.arg}: {annotation}: this script does not know how to pass it on")
     return arg.arg
+
+
+def _is_property(method: Method) -> bool:
+    return [ast.unparse(decorator) for decorator in method.decorator_list] == ["property"]
+
+
+def _render_property(method: Method, owner: str) -> str:
+    if method.returns is None or any(name in ast.unparse(method.returns) for name in CLASSES):
+        raise SystemExit(f"{owner}.{method.name}: this script does not understand its type")
+    head = f"    @property\n    def {method.name}(self) -> {ast.unparse(method.returns)}:"
+    return f"{head}\n{_doc(method, 8)}\n        return self._async.{method.name}\n"
 
 
 def _is_public_attribute(statement: ast.stmt) -> bool:

@@ -31,6 +31,7 @@ from envserver_sdk.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    NotJson,
     Unauthorized,
 )
 from envserver_sdk.gymnasium._slot import EpisodeRecovered, EpisodeRequest, Slot
@@ -196,6 +197,8 @@ class AsyncEpisodes:
             step = await slot.step(action)
         except EpisodeRecovered as problem:
             return Turn(index, slot.episode.observation, _problem_info(problem), math.nan)
+        except NotJson:
+            raise  # by `recv`: it was not sent, and the episode goes on
         except EnvserverClientError as problem:
             slot.needs_reset = True
             turn = Turn(index, None, _problem_info(problem), math.nan, truncated=True)

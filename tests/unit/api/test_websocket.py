@@ -147,6 +147,8 @@ BAD_FRAMES: list[tuple[str, str]] = [
     ('{"id": 1, "method": "create", "params": {"environment": "x", "idempotency_key": 5}}', "invalid_request"),
     ('{"id": 1, "method": "write_file", "params": {"episode_id": "x", "path": "/", "data": "?"}}', "invalid_request"),
     ('{"id": "%s", "method": "health"}' % ("x" * 65), "invalid_request"),
+    ('{"id": %s, "method": "health"}' % ("1" * 5000), "invalid_request"),
+    ('{"id": [NaN], "method": "health"}', "invalid_request"),
 ]  # fmt: skip
 
 
@@ -170,6 +172,20 @@ async def test_bad_packed_frames_are_answered(server: RunningServer) -> None:
             await wire.connection.send(value if isinstance(value, bytes) else msgpack.packb(value))
             assert "problem" in await wire.receive(), value
         assert (await wire.call("health"))["status"] == "ok"
+
+
+@pytest.mark.parametrize("subprotocol", [None, "envserver.msgpack"])
+async def test_a_frame_that_is_refused_for_a_value_is_answered_under_its_id(
+    server: RunningServer, subprotocol: str | None
+) -> None:
+    deep: Any = 1
+    for _ in range(150):
+        deep = [deep]
+    async with dial(server, subprotocol) as wire:
+        for value in (float("nan"), float("inf"), deep):
+            call_id = await wire.send("create", environment="scripted", options={"value": value})
+            answer = await wire.receive()
+            assert (answer["id"], answer["problem"]["status"]) == (call_id, 422)
 
 
 async def test_a_frame_that_is_too_large_ends_the_connection_only(make_server: MakeServer) -> None:

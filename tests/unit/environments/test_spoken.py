@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from environments.environment import Artifacts, Environment, EnvironmentSpec, JsonObject, StepContext, Transition
+from environments.protocols import Call, Turn, protocol
 from environments.spoken import SpokenEnvironment, speaking, speaking_again
 from environments.tasks import GraderSpec, Task, TaskSet
 from envserver.runtimes.base import Sandbox
@@ -36,6 +37,7 @@ class CountEnvironment(Environment):
                 },
                 {"properties": {"type": {"const": "hang"}}, "required": ["type"]},
                 {"properties": {"type": {"const": "draw"}}, "required": ["type"]},
+                {"properties": {"type": {"const": "fetch"}, "urls": {"type": "integer"}}, "required": ["type", "urls"]},
                 {"description": "Have it graded.", "properties": {"type": {"const": "submit"}}, "required": ["type"]},
             ]
         },
@@ -66,6 +68,14 @@ class CountEnvironment(Environment):
             return Transition({"error": "it took too long"}, outcome=Outcome.POLICY_TIMEOUT)
         if kind == "draw":
             return Transition({"content": "a picture", "images": [{"format": "png", "data": "iVBORw=="}]})
+        if kind == "fetch" and action["urls"] > 0:
+            listed = min(150, action["urls"])
+            info: JsonObject = {"requests": [f"{self.total}/{n}" for n in range(listed)], "last": self.total}
+            self.total += 1
+            left_out = {"requests_not_listed": action["urls"] - listed} if action["urls"] > listed else {}
+            return Transition({"content": "fetched"}, info={**info, **left_out})
+        if kind == "fetch":
+            return Transition({"error": "urls is 0, must be more"}, outcome=Outcome.FORMAT_ERROR)
         if kind != "add":
             return Transition({"error": "no such action"}, outcome=Outcome.FORMAT_ERROR)
         self.total += action["n"]
@@ -99,7 +109,13 @@ async def test_the_first_observation_has_the_conversation_and_the_tools(tmp_path
     system, user = observation["messages"]
     assert (system["role"], user) == ("system", {"role": "user", "content": "Count to three."})
     assert "Add a number." in system["content"]
-    assert [each["function"]["name"] for each in observation["tool_schemas"]] == ["add", "hang", "draw", "submit"]
+    assert [each["function"]["name"] for each in observation["tool_schemas"]] == [
+        "add",
+        "hang",
+        "draw",
+        "fetch",
+        "submit",
+    ]
 
 
 async def test_what_is_seen_at_first_is_shown_below_the_prompt(tmp_path: Path) -> None:
@@ -183,6 +199,102 @@ async def test_mistakes_are_paid_at_once_or_told_to_the_grader_never_both(tmp_pa
     assert (await environment.step(bad, STEP)).reward == -0.2
     assert (await environment.step(say(("add", {"n": 1}), ("ad", {})), STEP)).reward == pytest.approx(0.05)
     assert "format_errors" not in (await environment.artifacts()).facts
+
+
+NOTHING = ("fetch", {"urls": 0})
+"""Well-formed, and the environment refuses it."""
+
+
+class CountingEnvironment(CountEnvironment):
+    """Counts what it refuses by itself, as the tools environment does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+
+    async def step(self, action: Any, context: StepContext) -> Transition:
+        done = await super().step(action, context)
+        self.refused += done.outcome is Outcome.FORMAT_ERROR
+        return done
+
+    async def artifacts(self) -> Artifacts:
+        return Artifacts({}, facts={"format_errors": self.refused})
+
+
+async def test_what_the_environment_refuses_is_a_mistake_like_any_other(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path, {"name": "hermes", "format_penalty": 0.2})
+    done = await environment.step(say(NOTHING, ("add", {"n": 1}), ("ad", {}), NOTHING), STEP)
+    assert (done.outcome, done.info["format_errors"]) == (Outcome.FORMAT_ERROR, 3)
+    assert done.reward == pytest.approx(0.25 - 3 * 0.2)
+    refused = {"code": "wrong_arguments", "message": "fetch: urls is 0, must be more"}
+    assert [each["code"] for each in done.info["format_problems"]] == ["unknown_tool", *["wrong_arguments"] * 2]
+    assert done.info["format_problems"][1:] == [refused] * 2
+    told = "".join(each["content"] for each in done.observation["messages"])
+    assert told.count("urls is 0, must be more") == 2
+    good = await environment.step(say(("add", {"n": 1})), STEP)
+    assert (good.reward, good.info) == (0.25, {"format_errors": 3})
+
+
+async def test_an_answer_that_the_environment_refuses_is_one_too(tmp_path: Path) -> None:
+    class SternEnvironment(CountEnvironment):
+        def answer(self, text: str) -> JsonObject:
+            return {"type": "refused"}
+
+    environment = SpokenEnvironment(SternEnvironment(), {"name": "hermes", "format_penalty": 0.1})
+    await environment.reset(LocalSandbox(tmp_path), TASK, 3, {})
+    done = await environment.step({"type": "message", "message": "It is three."}, STEP)
+    assert (done.reward, done.info["format_errors"]) == (-0.1, 1)
+    assert done.info["format_problems"] == [{"code": "wrong_arguments", "message": "no such action"}]
+
+
+@pytest.mark.parametrize(
+    ("inner", "penalty", "counted"),
+    [
+        (CountEnvironment, 0, 2),  # the structured one is the environment's own affair
+        (CountEnvironment, 0.1, None),
+        (CountingEnvironment, 0, 3),
+        (CountingEnvironment, 0.1, 1),
+    ],
+)
+async def test_no_mistake_is_counted_twice(
+    tmp_path: Path, inner: type[CountEnvironment], penalty: float, counted: int | None
+) -> None:
+    environment = SpokenEnvironment(inner(), {"name": "hermes", "format_penalty": penalty})
+    await environment.reset(LocalSandbox(tmp_path), TASK, 3, {})
+    await environment.step(say(NOTHING, ("ad", {})), STEP)
+    await environment.step({"type": "nonsense"}, STEP)
+    assert (await environment.artifacts()).facts.get("format_errors") == counted
+
+
+async def test_the_info_of_each_call_is_kept(tmp_path: Path) -> None:
+    environment, _ = await begun(tmp_path)
+    done = await environment.step(say(("fetch", {"urls": 2}), ("add", {"n": 1}), ("fetch", {"urls": 1})), STEP)
+    assert done.info == {"requests": ["0/0", "0/1", "2/0"], "last": 2, "format_errors": 0}
+    many = await environment.step(say(*[("fetch", {"urls": 160})] * 3, ("fetch", {"urls": 3})), STEP)
+    assert len(many.info["requests"]) == 200
+    assert many.info["requests_not_listed"] == 3 * 160 + 3 - 200
+    one = await environment.step(say(("fetch", {"urls": 160})), STEP)
+    assert (len(one.info["requests"]), one.info["requests_not_listed"]) == (150, 10)
+
+
+@pytest.mark.parametrize("settings", ["openai", "anthropic", "hermes"])
+async def test_a_call_after_the_end_is_answered_under_its_id(tmp_path: Path, settings: str) -> None:
+    environment, _ = await begun(tmp_path, settings)
+    calls = (Call("add", {"n": 100}, "call_1"), Call("add", {"n": 1}, "call_2"), Call("submit", {}, "call_3"))
+    message = protocol(settings).render_turn(Turn(calls=calls))
+    done = await environment.step({"type": "message", "message": message}, STEP)
+    assert (done.terminated, done.submitted, len(done.observation["observations"])) == (True, False, 1)
+    told = json.dumps(done.observation["messages"])
+    assert told.count("did not run: the episode had ended") == 2
+    if settings != "hermes":
+        assert [told.count(call.call_id) for call in calls] == [1, 1, 1]
+    assert done.info == {"format_errors": 0}
+
+
+async def test_a_protocol_that_can_call_nothing_there_is_refused(tmp_path: Path) -> None:
+    for settings in ("search_r1", "code_block"):
+        with pytest.raises(ValueError, match=f"{settings} calls '.*there are 'add', 'hang'"):
+            await begun(tmp_path, settings)
 
 
 async def test_nothing_runs_after_the_call_that_ends_the_episode(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 import environments.protocols
-from environments.protocols import PROBLEMS, PROTOCOLS, FormatProblem, protocol
+from environments.protocols import PROBLEMS, PROTOCOLS, FormatProblem, ToolSchema, protocol
 from tests.unit.protocols.cases import SPECIAL
 
 
@@ -74,3 +75,38 @@ def test_the_public_names_are_these() -> None:
         "Turn",
         "protocol",
     ]
+
+
+def _tool(name: str, *needed: str, **others: Any) -> dict[str, ToolSchema]:
+    members = {each: {"type": "string"} for each in needed} | others
+    return {name: ToolSchema(name, "", {"type": "object", "properties": members, "required": list(needed)})}
+
+
+CLICK = _tool("click", "ref")
+CALLABLE: list[tuple[Any, dict[str, ToolSchema]]] = [
+    ("hermes", {}),
+    ("openai", CLICK),
+    ("search_r1", CLICK | _tool("search_web", "query", limit={"type": "integer"})),
+    ({"name": "search_r1", "tool": "click", "argument": "ref"}, CLICK),
+    ("code_block", CLICK | _tool("bash", "command")),
+    ({"name": "code_block", "blocks": {"ref": {"tool": "click", "argument": "ref"}}}, CLICK),
+]
+NOT_CALLABLE: list[tuple[Any, dict[str, ToolSchema], str]] = [
+    ("search_r1", CLICK, "search_r1 calls 'search_web', and there is no such tool; set 'tool': there are 'click'"),
+    ("search_r1", _tool("serch_web", "query"), "no such tool; set 'tool': did you mean 'serch_web'?"),
+    ("search_r1", _tool("search_web", "text"), "search_r1 calls search_web with 'query' alone, which it does not take"),
+    ("search_r1", _tool("search_web", "query", "site"), "with 'query' alone, which it does not take"),
+    ("code_block", CLICK, "code_block calls 'python' with 'code' or 'bash' with 'command', and no tool is called so"),
+    ("code_block", _tool("python", "source"), "set 'blocks': there are 'python'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "tools"), CALLABLE)
+def test_a_protocol_that_can_call_something_is_taken(settings: Any, tools: dict[str, ToolSchema]) -> None:
+    protocol(settings).check(tools)
+
+
+@pytest.mark.parametrize(("settings", "tools", "message"), NOT_CALLABLE)
+def test_a_protocol_that_can_call_nothing_says_so(settings: Any, tools: dict[str, ToolSchema], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        protocol(settings).check(tools)

@@ -72,6 +72,86 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def _kind(name: str, **members: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"type": {"const": name}, **members},
+        "required": ["type", *members],
+        "additionalProperties": False,
+    }
+
+
+_NUMBER = {"type": "number", "minimum": 0}
+ALTERNATIVES: dict[str, Any] = {
+    "type": "object",
+    "$defs": {"Click": _kind("click", x=_NUMBER, y=_NUMBER)},
+    "properties": {
+        "actions": {
+            "type": "array",
+            "items": {
+                "oneOf": [
+                    {"$ref": "#/$defs/Click"},
+                    _kind("type", text={"type": "string"}),
+                    _kind("press", key={"type": "string"}),
+                    _kind("press", keys={"type": "array"}),
+                    {"type": "null"},
+                ]
+            },
+        },
+        "shape": {
+            "anyOf": [
+                {"type": "object", "properties": {"r": _NUMBER}, "required": ["r"]},
+                {"type": "object", "properties": {"w": _NUMBER, "h": _NUMBER}, "required": ["w", "h"]},
+            ]
+        },
+        "place": {"oneOf": [{"required": ["ref"]}, {"required": ["x", "y"]}]},
+        "size": {"anyOf": [{"const": "small"}, {"const": "large"}, {"type": "integer"}]},
+        "level": {"anyOf": [{"type": "number", "maximum": 3}, {"type": "string"}]},
+        "plain": {
+            "oneOf": [
+                {"type": "object", "properties": {"kind": {"enum": ["a"], "default": "a"}, "n": _NUMBER}},
+                {"type": "object", "properties": {"kind": {"const": "b"}, "m": _NUMBER}},
+            ]
+        },
+    },
+}
+KINDS = "there are 'click', 'type', 'press'"
+MEANT: list[tuple[dict[str, Any], str | None]] = [
+    ({"actions": [{"type": "click", "x": 1, "y": 2}, None, {"type": "press", "keys": []}]}, None),
+    ({"actions": [{"type": "click", "x": "1", "y": 2}]}, "'actions[0].x' is the string '1', must be a number"),
+    ({"actions": [{"type": "click", "x": -1, "y": 2}]}, "'actions[0].x' is -1, must be at least 0"),
+    ({"actions": [None, {"type": "click", "x": 1}]}, "the argument 'actions[1].y' is missing"),
+    ({"actions": [{"type": "type", "text": "a", "txt": 1}]}, "there is no argument 'actions[0].txt'; did you mean"),
+    ({"actions": [{"type": "clik", "x": 1}]}, "'actions[0].type' is the string 'clik'; did you mean 'click'?"),
+    ({"actions": [{"type": "swim"}]}, f"'actions[0].type' is the string 'swim'; {KINDS}"),
+    ({"actions": [{"type": ["click"]}]}, f"'actions[0].type' is a list; {KINDS}"),
+    ({"actions": [{"x": 1}]}, f"the argument 'actions[0].type' is missing: {KINDS}"),
+    ({"actions": [{"type": "press", "keys": "a"}]}, "'actions[0].keys' is the string 'a', must be an array"),
+    ({"actions": ["click"]}, "'actions[0]' is the string 'click', must be object or null"),
+    ({"shape": {"w": 1}}, "the argument 'shape.h' is missing"),
+    ({"shape": {"r": "1"}}, "'shape.r' is the string '1', must be a number"),
+    ({"place": {"x": 1}}, "the argument 'place.y' is missing"),
+    ({"size": "medium"}, "'size' is the string 'medium', must be one of 'small', 'large'"),
+    ({"level": 4}, "'level' is 4, must be at most 3"),
+    ({"plain": {"n": 1}}, None),
+    ({"plain": {"kind": "c"}}, "'plain.kind' is the string 'c'; there are 'a', 'b'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MEANT)
+def test_of_alternatives_the_one_that_was_meant_is_told_of(arguments: dict[str, Any], message: str | None) -> None:
+    errors = check_arguments(arguments, ALTERNATIVES)
+    assert len(errors) == (message is not None)
+    assert all(error.startswith(str(message)) for error in errors)
+
+
+def test_of_many_choices_the_nearest_come_first_and_the_rest_is_counted() -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": [f"choice {n:03}" for n in range(100)]}}}
+    (error,) = check_arguments({"a": "choice 099x"}, schema)
+    assert "must be one of 'choice 099', " in error
+    assert error.endswith(" and 40 more")
+
+
 @pytest.mark.parametrize("arguments", GOOD)
 def test_what_fits_is_taken(arguments: dict[str, Any]) -> None:
     assert check_arguments(arguments, NESTED) == []

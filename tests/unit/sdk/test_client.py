@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable
 
+import numpy as np
 import pytest
 
 from envserver.api.calls import Calls
@@ -18,6 +20,7 @@ from envserver_sdk.errors import (
     FileProblem,
     InvalidRequest,
     NotFound,
+    NotJson,
     Overloaded,
     PayloadTooLarge,
     Unauthorized,
@@ -44,9 +47,77 @@ async def test_pictures_come_as_bytes_either_way(client: AsyncClient) -> None:
 
 async def test_a_binary_client_tells_of_an_integer_that_it_cannot_send(server: RunningServer) -> None:
     async with AsyncClient(server.url, binary=True) as client, client.create("scripted", task="a") as episode:
-        with pytest.raises(ValueError, match="beyond 64 bits"):
-            await episode.step({"type": "echo", "value": 1 << 70})
+        with pytest.raises(NotJson, match=r"action\.value\[0\] is an integer beyond 64 bits"):
+            await episode.step({"type": "echo", "value": [1 << 70]})
         assert (await episode.step({"type": "echo", "value": 1 << 60})).observation["value"] == 1 << 60
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (math.nan, r"action\.value is nan, which is no JSON number"),
+        ([1, {"x": -math.inf}], r"action\.value\[1\]\.x is -inf"),
+        (np.float32("nan"), r"action\.value is nan"),
+        ("a\ud800", r"action\.value is a text with half of a surrogate pair"),
+        ({"\ud800": 1}, r"a name in action\.value is a text with half"),
+        (np.zeros(2), r"action\.value is of type ndarray, .* `\.tolist\(\)`"),
+        (object(), r"action\.value is of type object"),
+        (b"\xff", r"action\.value is of type bytes"),
+    ],
+    ids=["nan", "infinity", "numpy_nan", "text", "name", "array", "object", "bytes"],
+)
+async def test_what_is_no_json_is_refused_at_once_and_spoils_nothing(
+    client: AsyncClient, value: object, message: str
+) -> None:
+    async with asyncio.timeout(5), client.create("scripted", task="a") as episode:
+        with pytest.raises(NotJson, match=message):
+            await episode.step({"type": "echo", "value": value})
+        with pytest.raises(InvalidRequest, match=message.replace("action", "options")):
+            await client.create("scripted", options={"value": value})
+        assert (await episode.step({"type": "echo", "value": "NaN"})).observation["value"] == "NaN"
+
+
+async def test_what_holds_itself_is_refused_too(client: AsyncClient) -> None:
+    ring: list[object] = []
+    ring.append(ring)
+    with pytest.raises(NotJson, match="holds itself"):
+        await client.create("scripted", metadata={"ring": ring})
+
+
+@pytest.mark.parametrize("named", ["\ud800", "a\0"], ids=ascii)
+async def test_a_name_that_no_address_can_hold_is_refused(client: AsyncClient, named: str) -> None:
+    with pytest.raises(InvalidRequest, match="no address can hold"):
+        await client.environment(named)
+
+
+async def test_scalars_of_numpy_are_numbers(client: AsyncClient) -> None:
+    given = {"n": np.int64(7), "x": np.float32(0.5), "yes": np.bool_(True), "in": [np.array(3)]}
+    async with client.create("scripted", task="a") as episode:
+        step = await episode.step({"type": "echo", "value": given})
+    assert step.observation["value"] == {"n": 7, "x": 0.5, "yes": True, "in": [3]}
+
+
+async def test_an_episode_has_the_pictures_of_its_last_observation(client: AsyncClient) -> None:
+    async with client.create("scripted", task="a") as episode:
+        assert episode.pictures == []
+        await episode.step({"type": "show", "observation": {"images": [{"format": "png", "data": "AP8="}]}})
+        assert [picture.data for picture in episode.pictures] == [b"\0\xff"]
+
+
+async def test_a_text_and_a_message_are_not_taken_for_each_other(client: AsyncClient) -> None:
+    async with client.create("scripted", task="a", options={"protocol": "openai"}) as episode:
+        before = list(episode.messages)
+        with pytest.raises(TypeError, match="not dict; step_message takes"):
+            await episode.step_text({"role": "assistant", "content": "x"})  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="not str; step_text takes"):
+            await episode.step_message("x")  # type: ignore[arg-type]
+        assert (episode.messages, episode.step_index) == (before, 0)
+
+
+async def test_a_protocol_that_can_call_nothing_there_is_refused(client: AsyncClient, runtime: ScriptedRuntime) -> None:
+    with pytest.raises(InvalidRequest, match="options: search_r1 calls 'search_web', and there is no such tool"):
+        await client.create("scripted", options={"protocol": "search_r1"})
+    assert not runtime.sandboxes
 
 
 async def test_an_episode_is_played_graded_and_closed(client: AsyncClient, runtime: ScriptedRuntime) -> None:

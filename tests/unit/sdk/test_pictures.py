@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from environments.protocols import Call, Result, Turn
+from environments.protocols import Picture as ShownPicture
+from environments.protocols import protocol as make_protocol
 from envserver_sdk.pictures import Picture, pictures_of
 
 
@@ -42,3 +45,26 @@ def test_there_may_be_none() -> None:
 def test_what_is_no_picture_is_told() -> None:
     with pytest.raises(ValueError, match="no png picture"):
         Picture("png", b"<svg/>").array()
+
+
+@pytest.mark.parametrize("protocol", ["openai", "anthropic", "hermes"])
+def test_a_protocol_puts_them_into_messages_and_they_are_found_there(protocol: str) -> None:
+    speaks = make_protocol(protocol)
+    shown = [ShownPicture("png", base64.b64encode(data).decode()) for data in (b"\0\xff", b"\1")]
+    begun = {"messages": [{"role": "system", "content": "Look."}, speaks.render_user("Here.", shown)]}
+    result = Result(Call("look", {}, "call_1"), "Here.", tuple(shown))
+    later = {"messages": speaks.render_results(Turn(calls=(result.call,)), [result]), "observations": []}
+    expected = [Picture("png", b"\0\xff"), Picture("png", b"\1")]
+    assert pictures_of(begun) == pictures_of(later) == expected
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        "a text",
+        ["a text", 3, None],
+        [{"content": [{"image_url": {"url": "https://example.org/a.png"}}, {"image_url": "data:"}, {"source": {}}]}],
+    ],
+)
+def test_messages_of_another_kind_have_none(messages: object) -> None:
+    assert pictures_of({"messages": messages}) == []

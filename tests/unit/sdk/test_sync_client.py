@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from envserver.server import RunningServer
-from envserver_sdk import AsyncClient, AsyncEpisode, Client, Episode
-from envserver_sdk.errors import ConnectionFailed, EpisodeEnded
+from envserver_sdk import AsyncClient, AsyncEpisode, Client, Episode, Timeouts
+from envserver_sdk.errors import ConnectionFailed, EpisodeEnded, NotJson
 from envserver_sdk.models import StepResult
 from tests.unit.scripted import ScriptedRuntime
 
@@ -64,6 +64,18 @@ async def test_everything_else_too(server: RunningServer) -> None:
         client.close()
         with pytest.raises(ConnectionFailed):
             client.health()
+
+    await from_thread(work)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+async def test_what_is_no_json_is_refused_at_once(server: RunningServer, binary: bool) -> None:
+    def work() -> None:
+        timeouts = Timeouts(step_s=5)
+        with Client(server.url, binary=binary, timeouts=timeouts) as client, client.create("scripted") as episode:
+            with pytest.raises(NotJson, match=r"action\.x is nan"):
+                episode.step({"type": "click", "x": float("nan"), "y": 1})
+            assert episode.pictures == []
 
     await from_thread(work)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 import trustme
 from gymnasium.error import ResetNeeded, UnsupportedMode
@@ -21,7 +22,7 @@ import envserver_sdk.gymnasium
 from envserver.runtimes.base import RuntimeUnavailableError
 from envserver.server import RunningServer
 from envserver_sdk import Client, Timeouts, Tls
-from envserver_sdk.errors import ConnectionFailed, EpisodeLost, InfraError, NotFound
+from envserver_sdk.errors import ConnectionFailed, EpisodeLost, InfraError, NotFound, NotJson
 from envserver_sdk.gymnasium import EnvserverEnv, EnvserverVectorEnv, EpisodeRecovered
 from tests.unit.episodes.helpers import until
 from tests.unit.fixtures import MakeServer
@@ -68,6 +69,19 @@ async def test_an_episode_is_played(server: RunningServer, runtime: ScriptedRunt
 
     await from_thread(work)
     assert not runtime.sandboxes
+
+
+async def test_an_action_that_is_no_json_is_not_sent_and_the_episode_goes_on(server: RunningServer) -> None:
+    def work() -> None:
+        env = make(server, timeouts=Timeouts(step_s=5))
+        env.reset()
+        with pytest.raises(NotJson, match=r"action\.value is nan"):
+            env.step({"type": "echo", "value": float("nan")})
+        observation, *_, info = env.step({"type": "echo", "value": np.int64(3)})
+        assert (observation["value"], info["step_index"]) == (3, 1)
+        env.close()
+
+    await from_thread(work)
 
 
 async def test_a_malformed_action_is_an_observation(server: RunningServer) -> None:
