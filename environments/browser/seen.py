@@ -34,7 +34,7 @@ OBSERVATION_SCHEMA: JsonObject = {
         "tab": {**_WHOLE, "description": "The number of the tab that actions act on"},
         "tabs": {"type": "array", "items": {"type": "object"}, "description": "Each with tab, url and title"},
         "focus": {"type": ["object", "null"], "description": "What has the keyboard: tag and name"},
-        "cursor": {"type": "object", "description": "x and y of the pointer, once coordinates have moved it"},
+        "cursor": {"type": "object", "description": "x and y of the pointer, where that is known"},
         "scroll": {"type": "object", "description": "x, y, and the document's width and height, in CSS pixels"},
         "text": {**_TEXT, "description": "The page as an outline with refs"},
         "changes": {**_TEXT, "description": "In place of the text: what is not as it was"},

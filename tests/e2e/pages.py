@@ -102,7 +102,7 @@ TABLE = Response(
 ABOVE = Response(200, (("content-disposition", 'attachment; filename="../../above"'),), b"above")
 
 TABS = """<title>Tabs</title><h1>Tabs</h1><a href="/next" target=_blank>Beside</a> <a href="/next">Next</a>
-<button onclick="window.open('/next')">Open</button>
+<a href="/later">Later</a> <a href="#part">Part</a><button onclick="window.open('/next')">Open</button>
 <button onclick="onbeforeunload = (event) => event.preventDefault()">Stay</button>"""
 NEXT = "<title>Next</title><h1>Next</h1><p id=count></p><script>document.title += ' ' + history.length</script>"
 
@@ -222,6 +222,13 @@ PLACE = (
 <script>log(navigator.language, navigator.languages, Intl.DateTimeFormat().resolvedOptions().timeZone);</script>"""
 )
 
+LOGIN = """<title>Login</title><form method=post action="/next">
+<label>User name <input name=user placeholder="As in mail"></label>
+<label>Password <input type=password name=password></label><button>Sign in <b>here</b></button>
+<a href="/next" id=forgotten>Forgotten?</a><input name=code placeholder="Code"><input name=bare>
+<input id=labels aria-label="Said so"></form>"""
+
+LATER = Response(200, (("content-type", "text/html"),), b"<title>Later</title><p>Come at last</p>", delay_s=8.0)
 SLOW = Response(200, (("content-type", "text/html"),), b"<title>Slow</title><p>Slow</p>", delay_s=20.0)
 WAITING = "<title>Waiting</title><p>Here already</p><img src=/slow alt=Slow>"
 
@@ -230,5 +237,5 @@ PAGES: Pages = {
     "/next": NEXT, "/asking": ASKING, "/frames": FRAMES, "/inner": INNER, "/permissions": PERMISSIONS,
     "/changing": CHANGING, "/slow": SLOW, "/waiting": WAITING, "/clobbered": CLOBBERED, "/replaced": REPLACED,
     "/lying": LYING, "/unreadable": UNREADABLE, "/halves": HALVES, "/polling": POLLING, "/late": LATE, "/noise": NOISE,
-    "/place": PLACE,
+    "/place": PLACE, "/later": LATER, "/login": LOGIN,
 }  # fmt: skip

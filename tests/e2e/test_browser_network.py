@@ -103,7 +103,8 @@ MOVES = {
     "chrome": "location = 'chrome://version'",
     "devtools": "location = 'devtools://devtools/bundled/inspector.html'",
     "source": "location = 'view-source:http://own.test/'",
-    "blob": "location = window.URL.createObjectURL(new Blob(['<h1>Moved</h1>'], {type: 'text/html'}))",
+    "blob": "location = window.URL.createObjectURL(new Blob(['<h1>Made here</h1>'], {type: 'text/html'}))",
+    "popup-blob": "window.open(window.URL.createObjectURL(new Blob(['<h1>Made here</h1>'], {type: 'text/html'})))",
     "popup-file": "window.open('file:///etc/passwd')",
     "popup-data": "window.open('data:text/html,<h1>Moved</h1>')",
     "popup-chrome": "window.open('chrome://version')",
@@ -247,17 +248,19 @@ async def test_no_way_of_moving_a_tab_leaves_the_sites(node: Node) -> None:
                 await episode.step({"type": "wait", "time_s": 0.2}),
             ]
             seen = results[-1].observation
-            assert all(each["url"].startswith(("http://", "about:blank", "chrome-error:")) for each in seen["tabs"])
+            assert all(
+                each["url"].startswith(("http://", "about:blank", "chrome-error:", "blob:http://own.test/"))
+                for each in seen["tabs"]
+            )
             assert not re.search("root:|Moved|Chromium", seen["text"]), (name, seen)
             if seen["url"] == f"{URL}/":
                 assert "blob it" in seen["text"], "it is seen all the same"
+            if name.endswith("blob"):
+                assert "Made here" in seen["text"], "a page shows what it has made"
             noted = set().union(*(detected(result) for result in results))
             refused = {detector for detector, _ in noted}
-            assert refused == (
-                {"address_refused"} if name in INSIDE else {"scheme_refused"} if name == "blob" else set()
-            )
+            assert refused == ({"address_refused"} if name in INSIDE else set())
             assert name not in INSIDE or ("address_refused", INSIDE[name]) in noted
-            outcomes = {result.outcome for result in results} - {Outcome.OK}
-            assert outcomes == ({Outcome.ESCAPE_ATTEMPT} if name == "blob" else set()), (name, results)
+            assert {result.outcome for result in results} == {Outcome.OK}, (name, results)
             if len(seen["tabs"]) > 1:
                 await episode.step({"type": "close_tab"})

@@ -91,7 +91,8 @@ async def test_a_pointer_is_felt_where_it_is(server: AsyncClient) -> None:
         await visit.do("click", on='button "Press"', button="middle")
         assert await visit.log() == ["auxclick press 1 70 40"]
 
-        await visit.do("hover", on='img "Pad"')
+        seen = await visit.do("hover", on='img "Pad"')
+        assert seen["cursor"] == {"x": 120, "y": 200}
         await visit.do("move", x=50, y=150)
         await visit.do("mouse_down")
         await visit.do("move", x=60, y=150)
@@ -103,6 +104,7 @@ async def test_a_pointer_is_felt_where_it_is(server: AsyncClient) -> None:
         ]  # fmt: skip
         await visit.do("drag", on='img "Dot"', to='img "Pad"')
         assert (await visit.log())[-1] == "drop the dot 120 200"
+        assert visit.seen["cursor"] == {"x": 120, "y": 200}
         await visit.do("drag", x=40, y=340, to_x=50, to_y=290, via=[[100, 320]])
         assert (await visit.log())[-1] == "drop the dot 50 290"
 
@@ -111,7 +113,7 @@ async def test_forms_are_filled_in_as_by_hand(server: AsyncClient) -> None:
     visit = await visiting(server, "/form")
     async with visit.episode:
         seen = await visit.do("type", on='textbox "Name"', text="er")
-        assert seen["focus"] == {"tag": "input", "name": "name"}
+        assert seen["focus"] == {"tag": "input", "name": "Name"}
         await visit.do("press", key="Control+a")
         await visit.do("type", text="anew", submit=True)
         await visit.do("fill", on='textbox "Notes"', text="one\ntwo")
@@ -126,6 +128,7 @@ async def test_forms_are_filled_in_as_by_hand(server: AsyncClient) -> None:
         said = await visit.error("select", on='combobox "Colour"', values=["Blue"])
         assert said == "there is no option 'Blue'; there are 'Red', 'Green'"
         assert "no list of options" in await visit.error("select", on='textbox "Name"', values=["x"])
+        assert await visit.error("check", on='textbox "Name"') == "Not a checkbox or radio button"
 
         await visit.do("check", on='checkbox "Agree"')
         await visit.do("check", on='checkbox "Agree"', checked=False)
@@ -218,6 +221,58 @@ async def test_windows_are_tabs_and_history_is_walked(server: AsyncClient) -> No
         assert seen["url"] == f"{URL}/next"
         assert [(each["type"], each["answer"]) for each in seen["dialogs"]] == [("beforeunload", "accepted")]
         assert (await visit.do("reload"))["url"] == f"{URL}/next"
+
+
+async def test_there_is_nothing_before_the_first_page_of_a_tab(server: AsyncClient) -> None:
+    visit = await visiting(server, "/")
+    async with visit.episode:
+        for url in (f"{URL}/", f"{URL}/tabs", f"{URL}/next"):
+            if url == f"{URL}/tabs":
+                await visit.do("new_tab", url=url)
+            elif url == f"{URL}/next":
+                await visit.do("new_tab")
+                await visit.do("goto", url=url)
+            assert await visit.error("back") == "there is no page to go back to"
+            assert await visit.error("forward") == "there is no page to go forward to"
+            assert visit.seen["url"] == url
+        await visit.do("goto", url=f"{URL}/tabs")
+        await visit.do("click", on='link "Part"')
+        assert (await visit.do("back"))["url"] == f"{URL}/tabs"
+        assert (await visit.do("forward"))["url"] == f"{URL}/tabs#part"
+
+
+async def test_a_page_that_is_slow_to_come_leaves_the_one_before_it(server: AsyncClient) -> None:
+    visit = await visiting(server, "/tabs", action_timeout_s=1.0, observe=["text", "screenshot"])
+    async with visit.episode:
+        for kind, members in (("goto", {"url": f"{URL}/later"}), ("click", {"on": 'link "Later"'})):
+            result = await visit.try_to(kind, **members)
+            seen = result.observation
+            assert seen["error"] == "it did not come to an end within 1 s"
+            assert (seen["loading"], seen["url"], seen["title"]) == (True, f"{URL}/tabs", "Tabs")
+            assert 'link "Beside"' in seen["text"]
+            assert result.pictures
+            assert len(seen["tabs"]) == 1
+            seen = await visit.do("wait", time_s=0)
+            assert ("loading" in seen, seen["title"], "Come at last" in seen["text"]) == (False, "Later", True)
+            await visit.goto("/tabs")
+
+
+async def test_what_has_the_focus_is_called_as_it_is_on_the_page(server: AsyncClient) -> None:
+    visit = await visiting(server, "/login")
+    async with visit.episode:
+        found = [(await visit.do("press", key="Tab"))["focus"]["name"] for _ in range(7)]
+        assert found == ["User name", "Password", "Sign in here", "Forgotten?", "Code", "bare", "Said so"]
+
+
+async def test_a_password_is_given_to_nobody_but_the_page(server: AsyncClient) -> None:
+    visit = await visiting(server, "/login")
+    async with visit.episode:
+        for url in (f"{URL}/login", "https://own.test/login"):
+            await visit.do("goto", url=url)
+            await visit.do("type", on='textbox "User name"', text="somebody")
+            await visit.do("type", on='textbox "Password"', text="hunter2", submit=True)
+            assert visit.seen["title"].startswith("Next")
+            await visit.do("wait", time_s=2)
 
 
 async def test_questions_of_a_page_wait_for_the_policy(server: AsyncClient) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from environments.browser.actions.members import ActionError, Member, Viewport, read_text
+from environments.browser.actions.members import ActionError, Member, Viewport, read_text, within
 from environments.environment import JsonObject
-from environments.protocols.hints import did_you_mean, names, quoted
+from environments.protocols.hints import did_you_mean, quoted
 
 MAX_FILES = 10
 MAX_BYTES = 1 << 20
@@ -65,10 +65,12 @@ class Files(Member):
     def read(self, name: str, value: Any, viewport: Viewport) -> list[JsonObject]:
         if not isinstance(value, list) or len(value) > MAX_FILES:
             raise ActionError(f"{name} must be a list of at most {MAX_FILES} files; none takes those away")
-        contents = [_content(f"{name}[{number}]", file) for number, file in enumerate(value)]
+        contents = [_content(within(name, f"[{number}]"), file) for number, file in enumerate(value)]
         if (size := sum(map(len, contents))) > MAX_BYTES:
             raise ActionError(f"{name} are {size} bytes together, at most {MAX_BYTES} are allowed")
-        return [_file(f"{name}[{number}]", *each) for number, each in enumerate(zip(value, contents, strict=True))]
+        return [
+            _file(within(name, f"[{number}]"), *each) for number, each in enumerate(zip(value, contents, strict=True))
+        ]
 
 
 def _content(name: str, file: Any) -> bytes:
@@ -78,12 +80,14 @@ def _content(name: str, file: Any) -> bytes:
         if key not in _MEMBERS:
             raise ActionError(f"{name} has no member {quoted(key)}; {did_you_mean(key, _MEMBERS)}")
     given = [key for key in ("content", "content_base64") if key in file]
-    if len(given) != 1:
-        raise ActionError(f"{name} needs 'content' or 'content_base64'; it has {names(given)}")
+    if not given:
+        raise ActionError(f"{name} has neither 'content' nor 'content_base64': it needs one of them")
+    if len(given) > 1:
+        raise ActionError(f"{name} has both 'content' and 'content_base64': it takes only one of them")
     if given == ["content"]:
         text = file["content"]
         if not isinstance(text, str):
-            raise ActionError(f"{name}.content is {quoted(text)}, must be a string")
+            raise ActionError(f"{within(name, '.content')} is {quoted(text)}, must be a string")
         try:
             return text.encode()
         except UnicodeEncodeError as error:
@@ -91,25 +95,25 @@ def _content(name: str, file: Any) -> bytes:
     try:
         return base64.b64decode(file["content_base64"], validate=True)
     except (TypeError, ValueError, binascii.Error):
-        raise ActionError(f"{name}.content_base64 is no base64") from None
+        raise ActionError(f"{within(name, '.content_base64')} is no base64") from None
 
 
 def _file(name: str, file: Mapping[str, Any], content: bytes) -> JsonObject:
-    title = read_text(f"{name}.name", file.get("name"))
+    title = read_text(within(name, ".name"), file.get("name"))
     if not title or title in (".", "..") or "/" in title or "\\" in title:
-        raise ActionError(f"{name}.name is {quoted(title)}, must be a file's name without folders")
+        raise ActionError(f"{within(name, '.name')} is {quoted(title)}, must be a file's name without folders")
     if len(title.encode()) > MAX_NAME_BYTES:
-        raise ActionError(f"{name}.name is longer than {MAX_NAME_BYTES} bytes")
+        raise ActionError(f"{within(name, '.name')} is longer than {MAX_NAME_BYTES} bytes")
     return {"name": title, "content_base64": base64.b64encode(content).decode(), "mime_type": _type(name, file, title)}
 
 
 def _type(name: str, file: Mapping[str, Any], title: str) -> str:
     if "mime_type" not in file:
         return TYPES.get(PurePosixPath(title).suffix.lower(), UNKNOWN_TYPE)
-    kind = read_text(f"{name}.mime_type", file["mime_type"])
+    kind = read_text(within(name, ".mime_type"), file["mime_type"])
     main, slash, sub = kind.partition("/")
     if len(kind) > MAX_TYPE_CHARS or not (slash and _is_token(main) and _is_token(sub)):
-        raise ActionError(f"{name}.mime_type is {quoted(kind)}, must be such as 'text/csv'")
+        raise ActionError(f"{within(name, '.mime_type')} is {quoted(kind)}, must be such as 'text/csv'")
     return kind
 
 

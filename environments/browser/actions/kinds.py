@@ -161,8 +161,8 @@ KINDS: Mapping[str, Kind] = {
         "Wait for a time, or until the page shows a text, shows it no more, or has an address.",
         {
             "time_s": Number("Seconds", required=False, low=0, high=MAX_WAIT_S),
-            "text": Text("Until this is seen", required=False, max_chars=MAX_QUERY, not_empty=True),
-            "text_gone": Text("Until this is not seen", required=False, max_chars=MAX_QUERY, not_empty=True),
+            "text": Text("Until this is seen", required=False, max_chars=MAX_QUERY, not_blank=True),
+            "text_gone": Text("Until this is not seen", required=False, max_chars=MAX_QUERY, not_blank=True),
             "url": Text("Until the address contains this", required=False, max_chars=MAX_URL, not_empty=True),
         },
         (ExactlyOne(("time_s", "text", "text_gone", "url")),),
@@ -178,7 +178,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "find": Kind(
         "Find a text on the whole page, in view or not: each match with a ref.",
-        {"text": Text("What to look for, in any case; or several words", max_chars=MAX_QUERY, not_empty=True)},
+        {"text": Text("What to look for, in any case; or several words", max_chars=MAX_QUERY, not_blank=True)},
     ),
     "read_page": Kind(
         "See the page again, or more of it: its structure with refs, its HTML, its plain text or a picture.",

@@ -18,6 +18,7 @@ from environments.environment import JsonObject
 from environments.protocols.hints import did_you_mean, names, quoted
 from environments.protocols.schema import kind_of
 
+NOT_BLANK = r"\S"
 REF = re.compile(r"(?:f[0-9]{1,6})?e[0-9]{1,9}")
 
 
@@ -57,16 +58,22 @@ class Text(Member):
 
     max_chars: int = 1000
     not_empty: bool = False
+    not_blank: bool = False
 
     def _schema(self) -> JsonObject:
-        return {"type": "string", "maxLength": self.max_chars} | ({"minLength": 1} if self.not_empty else {})
+        schema: JsonObject = {"type": "string", "maxLength": self.max_chars}
+        if self.not_blank:
+            return schema | {"pattern": NOT_BLANK}
+        return schema | ({"minLength": 1} if self.not_empty else {})
 
     def read(self, name: str, value: Any, viewport: Viewport) -> str:
         text = read_text(name, value)
         if len(text) > self.max_chars:
             raise ActionError(f"{name} has {len(text)} characters, at most {self.max_chars} are allowed")
-        if self.not_empty and not text:
+        if (self.not_empty or self.not_blank) and not text:
             raise ActionError(f"{name} must not be empty: {self.description}")
+        if self.not_blank and not re.search(NOT_BLANK, text):
+            raise ActionError(f"{name} must not be blank: {self.description}")
         return text
 
 
@@ -196,7 +203,7 @@ class Items(Member):
             raise ActionError(f"{name} is {quoted(value)}, must be a list: {self.description}")
         if not self.low <= len(value) <= self.high:
             raise ActionError(f"{name} has {len(value)} items, must have from {self.low} to {self.high}")
-        read = [self._item.read(f"{name}[{number}]", each, viewport) for number, each in enumerate(value)]
+        read = [self._item.read(within(name, f"[{number}]"), each, viewport) for number, each in enumerate(value)]
         if self.distinct and any(each in read[:number] for number, each in enumerate(read)):
             raise ActionError(f"{name} has the same item twice")
         return read
@@ -214,9 +221,15 @@ class Point(Member):
             raise ActionError(f"{name} is {quoted(value)}, must be two numbers [x, y]")
         axes = (Coordinate("", axis="width"), Coordinate("", axis="height"))
         return [
-            axis.read(f"{name}[{number}]", each, viewport)
+            axis.read(within(name, f"[{number}]"), each, viewport)
             for number, (axis, each) in enumerate(zip(axes, value, strict=True))
         ]
+
+
+def within(name: str, place: str) -> str:
+    """What a part of a member is called: `'files[0]' of 'upload'`."""
+    member, of, kind = name.partition("' of ")
+    return f"{member}{place}{of}{kind}"
 
 
 def read_text(name: str, value: Any) -> str:

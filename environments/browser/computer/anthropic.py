@@ -107,6 +107,8 @@ def read(given: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
     """Ours, for an `input` with the action's name in it: to be carried out one after the other. Raises: ActionError."""
     given = {name: value for name, value in given.items() if value is not None}
     action = given.pop("action", None)
+    if action is None:
+        raise ActionError(f"the member 'action' is missing; it is one of {names(MEMBERS)}")
     if not isinstance(action, str) or action not in MEMBERS:
         raise ActionError(f"there is no action {quoted(action)}; {did_you_mean(action, MEMBERS)}")
     needed, possible = MEMBERS[action]

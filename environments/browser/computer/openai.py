@@ -182,6 +182,8 @@ def read(given: Any, screen: Screen) -> list[JsonObject]:
     if not isinstance(given, dict):
         raise ActionError(f"an action is an object with a member 'type', not {quoted(given)}")
     kind = given.get("type")
+    if kind is None:
+        raise ActionError(f"the member 'type' is missing; it is one of {names(MEMBERS)}")
     if not isinstance(kind, str) or kind not in MEMBERS:
         raise ActionError(f"there is no action {quoted(kind)}; {did_you_mean(kind, MEMBERS)}")
     given = {name: value for name, value in given.items() if value is not None and name != "type"}

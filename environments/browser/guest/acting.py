@@ -12,7 +12,8 @@ from typing import Any
 from playwright.async_api import Error, Locator, Page
 
 from environments.browser.guest import snapshot
-from environments.browser.guest.tabs import MAX_TABS, Tab, Tabs
+from environments.browser.guest.beside import quietly
+from environments.browser.guest.tabs import MAX_TABS, Tab, Tabs, devtools
 
 Request = dict[str, Any]
 
@@ -24,12 +25,36 @@ MAX_LABEL = 40
 """Characters of each option that could have been selected."""
 REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
 """What Playwright's log says of an element that an action could not be done to."""
-_CALLED = re.compile(r"^[A-Z]\w+\.\w+: ")
+CURSOR_S = 0.1
+"""How long an element may take to say where the pointer is on it."""
+TYPED_AT_ONCE = 50
+"""Characters: what has been handed to the browser cannot be taken back."""
+TYPE_S = 0.01
+"""What a character takes to be typed, at most."""
+_CALLED = re.compile(r"^(?:[A-Z]\w+\.\w+: )?(?:Error: )?")
+_GONE = re.compile(r'Invalid frame in aria-ref selector "aria-ref=(\w+)"')
 _LATE = re.compile(r"Timeout \d+ms exceeded\.?")
 
 
 class ActError(Exception):
     """The action was understood and did not work."""
+
+
+def needed_s(request: Request, action_timeout_s: float) -> float:
+    """How long an action may take, where the step has time enough."""
+    if "time_s" in request:
+        return float(request["time_s"]) + 1
+    if request["type"] == "type":
+        return action_timeout_s + TYPE_S * len(request["text"])
+    return action_timeout_s
+
+
+def late(limit_s: float) -> str:
+    return f"it did not come to an end within {limit_s:g} s"
+
+
+def cut_short(limit_s: float) -> str:
+    return f"it was cut short after {limit_s:g} s: the step's time limit"
 
 
 class Acts:
@@ -39,8 +64,6 @@ class Acts:
         self._tabs = tabs
         self._new_page = new_page
         self.timeout_ms = 5000.0
-        self.cursor: tuple[float, float] | None = None
-        """Where the pointer is, as far as coordinates have said it."""
 
     async def carry_out(self, request: Request, timeout_s: float) -> None:
         """Raises: ActError, playwright.async_api.Error."""
@@ -48,11 +71,12 @@ class Acts:
         act = getattr(self, f"_{request['type']}", None)
         if act is None:
             raise ActError(f"the browser does not know the action {request['type']!r}")
+        tab = self._tab
         async with self._held(request.get("modifiers", ())):
             await act(request)
         for x, y in (("x", "y"), ("to_x", "to_y")):
             if x in request:
-                self.cursor = request[x], request[y]
+                tab.cursor = request[x], request[y]
 
     @asynccontextmanager
     async def _held(self, keys: Iterable[str]) -> AsyncIterator[None]:
@@ -104,31 +128,53 @@ class Acts:
             raise ActError(f"{request[f'{prefix}ref']} is not visible")
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
+    async def _follow(self, tab: Tab, element: Locator) -> None:
+        """The pointer is in the middle of what is in view of an element, which may be gone by now."""
+        tab.cursor = None
+        if tab.arrived.is_set():
+            await quietly(asyncio.wait_for(self._point_at(tab, element), CURSOR_S))
+
+    @staticmethod
+    async def _point_at(tab: Tab, element: Locator) -> None:
+        box, view = await element.bounding_box() if await element.count() else None, tab.page.viewport_size
+        if box is not None and view is not None:
+            x, y = (
+                (max(0, box[start]) + min(view[size], box[start] + box[size])) / 2  # type: ignore[literal-required]
+                for start, size in (("x", "width"), ("y", "height"))
+            )
+            tab.cursor = x, y
+
     # Pointer.
 
     async def _click(self, request: Request) -> None:
         button, count = request.get("button", "left"), request.get("count", 1)
         if "ref" in request:
-            element = await self._element(request["ref"])
+            tab, element = self._tab, await self._element(request["ref"])
             await element.click(button=button, click_count=count, timeout=self.timeout_ms)
+            await self._follow(tab, element)
         else:
             await self._page.mouse.click(request["x"], request["y"], button=button, click_count=count)
 
     async def _hover(self, request: Request) -> None:
         if "ref" in request:
-            await (await self._element(request["ref"])).hover(timeout=self.timeout_ms)
+            tab, element = self._tab, await self._element(request["ref"])
+            await element.hover(timeout=self.timeout_ms)
+            await self._follow(tab, element)
         else:
             await self._page.mouse.move(request["x"], request["y"])
 
     async def _drag(self, request: Request) -> None:
-        mouse = self._page.mouse
+        tab, mouse = self._tab, self._page.mouse
         start = await self._point(request)
         await mouse.move(*start)
+        tab.cursor = start
         await mouse.down()
         try:
             for x, y in request.get("via", []):
                 await mouse.move(x, y, steps=DRAG_MOVES)
-            await mouse.move(*await self._point(request, "to_"), steps=DRAG_MOVES)
+            end = await self._point(request, "to_")
+            await mouse.move(*end, steps=DRAG_MOVES)
+            tab.cursor = end
         finally:
             await mouse.up()
 
@@ -143,7 +189,9 @@ class Acts:
 
     async def _scroll(self, request: Request) -> None:
         if "ref" in request or "x" in request:
-            await self._page.mouse.move(*await self._point(request))
+            at = await self._point(request)
+            await self._page.mouse.move(*at)
+            self._tab.cursor = at
         await self._page.mouse.wheel(request.get("dx", 0), request.get("dy", 0))
         await self._page.evaluate(FRAMES_JS)
 
@@ -156,7 +204,9 @@ class Acts:
         if "ref" in request:
             await (await self._element(request["ref"])).press_sequentially(request["text"], timeout=self.timeout_ms)
         else:
-            await self._page.keyboard.type(request["text"])
+            text = request["text"]
+            for start in range(0, len(text), TYPED_AT_ONCE):
+                await self._page.keyboard.type(text[start : start + TYPED_AT_ONCE])
         if request.get("submit"):
             await self._page.keyboard.press("Enter")
 
@@ -172,7 +222,7 @@ class Acts:
 
     async def _key_hold(self, request: Request) -> None:
         async with self._held(request["keys"]):
-            await asyncio.sleep(min(request["time_s"], self.timeout_ms / 1000))
+            await self._pause(request["time_s"])
 
     async def _select(self, request: Request) -> None:
         element = await self._element(request["ref"])
@@ -189,8 +239,11 @@ class Acts:
         await element.select_option(value=chosen, timeout=self.timeout_ms)
 
     async def _check(self, request: Request) -> None:
-        element = await self._element(request["ref"])
-        await element.set_checked(request.get("checked", True), timeout=self.timeout_ms)
+        tab, element, checked = self._tab, await self._element(request["ref"]), request.get("checked", True)
+        clicks = await element.is_checked(timeout=self.timeout_ms) is not checked
+        await element.set_checked(checked, timeout=self.timeout_ms)
+        if clicks:
+            await self._follow(tab, element)
 
     async def _upload(self, request: Request) -> None:
         files: list[Any] = [
@@ -211,12 +264,20 @@ class Acts:
         await self._page.goto(request["url"], wait_until="commit", timeout=self.timeout_ms)
 
     async def _back(self, _: Request) -> None:
-        if await self._page.go_back(wait_until="commit", timeout=self.timeout_ms) is None:
+        if not await self._leads(-1):
             raise ActError("there is no page to go back to")
+        await self._page.go_back(wait_until="commit", timeout=self.timeout_ms)
 
     async def _forward(self, _: Request) -> None:
-        if await self._page.go_forward(wait_until="commit", timeout=self.timeout_ms) is None:
+        if not await self._leads(1):
             raise ActError("there is no page to go forward to")
+        await self._page.go_forward(wait_until="commit", timeout=self.timeout_ms)
+
+    async def _leads(self, steps: int) -> bool:
+        """Whether there is a page so many steps away in the tab's history."""
+        async with devtools(self._page) as session:
+            history = await session.send("Page.getNavigationHistory")
+        return bool(0 <= history["currentIndex"] + steps < len(history["entries"]))
 
     async def _reload(self, _: Request) -> None:
         await self._page.reload(wait_until="commit", timeout=self.timeout_ms)
@@ -246,7 +307,7 @@ class Acts:
 
     async def _wait(self, request: Request) -> None:
         if "time_s" in request:
-            await asyncio.sleep(min(request["time_s"], self.timeout_ms / 1000))
+            await self._pause(request["time_s"])
         elif "url" in request:
             await self._page.wait_for_url(
                 lambda url: request["url"] in url, wait_until="commit", timeout=self.timeout_ms
@@ -255,6 +316,12 @@ class Acts:
             state: Any = "visible" if "text" in request else "hidden"
             text = request["text"] if "text" in request else request["text_gone"]
             await self._page.get_by_text(text).first.wait_for(state=state, timeout=self.timeout_ms)
+
+    async def _pause(self, time_s: float) -> None:
+        most_s = self.timeout_ms / 1000
+        await asyncio.sleep(min(time_s, most_s))
+        if time_s > most_s:
+            raise ActError(cut_short(most_s))
 
     async def _dialog(self, request: Request) -> None:
         if self._tabs.dialog is None:
@@ -270,12 +337,13 @@ def reason(error: BaseException | None, limit_s: float) -> str | None:
 def _words_of(error: BaseException, limit_s: float) -> str:
     if isinstance(error, ActError):
         return str(error)
-    late = f"it did not come to an end within {limit_s:g} s"
     if isinstance(error, TimeoutError):
-        return late
+        return late(limit_s)
     if isinstance(error, Error):
         first, *lines = [line.strip(" -") for line in str(error).splitlines()] or ["it failed"]
         what = _CALLED.sub("", first)  # whose name means nothing to a policy
+        if gone := _GONE.fullmatch(what):
+            return f"{gone[1]} is not on the page any more: look at the page again"
         why = [line for line in lines if any(known in line for known in REASONS)]
-        return "; ".join([late if _LATE.fullmatch(what) else what, *dict.fromkeys(why[:3])])
+        return "; ".join([late(limit_s) if _LATE.fullmatch(what) else what, *dict.fromkeys(why[:3])])
     return f"{type(error).__name__}: {error}"

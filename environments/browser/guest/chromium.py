@@ -48,8 +48,13 @@ FLAGS = (
     "--no-pings",
 )
 
-PREFERENCES = {"spellcheck": {"blocked_dictionaries": ["en-US"]}}
-"""Else a profile asks for a dictionary once somebody writes a text, policy or not, as if a page had asked for it."""
+PREFERENCES = {
+    "spellcheck": {"blocked_dictionaries": ["en-US"]},
+    "credentials_enable_service": False,
+    "profile": {"password_manager_enabled": False, "password_manager_leak_detection": False},
+}
+"""Else a profile asks for a dictionary once somebody writes a text, policy or not, as if a page had asked for it, and
+whether a password is known that was given to a page."""
 
 
 def make_certificate() -> str:

@@ -7,12 +7,13 @@ replaced: the episode goes on, with an observation that says what happened.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from playwright.async_api import BrowserContext, Error, Page
 
-from environments.browser.guest.acting import ActError, Acts, reason
+from environments.browser.guest.acting import ActError, Acts, cut_short, late, needed_s, reason
 from environments.browser.guest.beside import drop, hear, quietly
 from environments.browser.guest.chromium import CERTIFICATE, Chromium, make_certificate
 from environments.browser.guest.looking import Looks, fitting, together
@@ -22,8 +23,9 @@ from environments.browser.guest.remembered import Remembered
 from environments.browser.guest.tabs import Tab, Tabs
 
 LOOKING = frozenset({"find", "zoom", "read_page"})
-ALLOWED = ("http:", "https:", "about:blank", "chrome-error:")
-"""What a tab may show. The last is the browser's own page in place of one that could not be loaded."""
+ALLOWED = ("http:", "https:", "blob:http:", "blob:https:", "about:blank", "chrome-error:")
+"""What a tab may show: a blob is what a page has made. The last is the browser's own page in place of one that could
+not be loaded."""
 LOOK_S = 8.0
 """For everything that is seen of a page; past it the page hangs."""
 PROBE_S = 2.0
@@ -101,9 +103,8 @@ class Host:
         if self.tabs.dialog is None:
             self._unblock()  # its dialog went with its page
         most_s = max(timeout_s - LOOK_S, timeout_s / 2)  # some of a short step is for the action, too
-        limit_s = min(self._options["action_timeout_s"], most_s)
-        if request["type"] == "wait" and "time_s" in request:
-            limit_s = min(request["time_s"] + 1, most_s)
+        wanted_s = needed_s(request, self._options["action_timeout_s"])
+        limit_s = min(wanted_s, most_s)
         shown: dict[str, Any] = {}
         if self.tabs.dialog is not None and request["type"] != "dialog":
             error: str | None = "a dialog is open, and its page waits: answer it with the action dialog"
@@ -111,6 +112,8 @@ class Host:
             shown, error = await self._look(request)
         else:
             error = await self._try(request, limit_s)
+            if error == late(limit_s) and limit_s < wanted_s:
+                error = cut_short(limit_s)
         settle_s = min(SETTLE_S, max(0.5, timeout_s - limit_s - LOOK_S))
         seen = await self._observe(error, shown, settle_s, doubtful=doubtful or error is not None)
         self._given_up = False
@@ -152,7 +155,7 @@ class Host:
             return None
         if not acting.done():
             drop(acting)
-            return f"it did not come to an end within {limit_s:g} s"
+            return late(limit_s)
         return reason(acting.exception(), limit_s)
 
     async def _look(self, request: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
@@ -189,8 +192,8 @@ class Host:
     def _beside_the_page(self) -> dict[str, Any]:
         """The pointer, and what the page waits for."""
         told: dict[str, Any] = {}
-        if self._acts.cursor is not None:
-            told["cursor"] = dict(zip("xy", self._acts.cursor, strict=True))
+        if self.tabs.all and self.tabs.current.cursor is not None:
+            told["cursor"] = dict(zip("xy", self.tabs.current.cursor, strict=True))
         if self.tabs.all and self.tabs.current.chooser is not None:
             told["file_chooser"] = {"multiple": self.tabs.current.chooser.is_multiple()}
         if self.tabs.dialog is not None:
@@ -213,34 +216,49 @@ class Host:
             raise Error("the page does not answer")
         if self.tabs.dialog is not None:
             return await self._looks.place()
-        began = asyncio.get_running_loop().time()
+        loop, failures = asyncio.get_running_loop(), 0
+        ends_at = loop.time() + settle_s
         while True:
             await self.tabs.windows()
-            tab, left_s = self.tabs.current, settle_s - (asyncio.get_running_loop().time() - began)
+            left_s = ends_at - loop.time()
             loaded = await self._settle(left_s)
-            count = self.proxy.count
+            if self.tabs.current.going is not None and not await self._answers(self.tabs.current):
+                raise Error("the page does not make way for the next")
+            await quietly(self.tabs.forget_beginning())
+            passage = self._passage()
             try:
-                seen = await self._race_dialog(asyncio.wait_for(self._look_at_all(), LOOK_S))
-            except Error:
-                if left_s <= 0 or (self.tabs.is_current(tab) and self.proxy.count == count):
+                most_s = min(LOOK_S, ends_at + LOOK_S - loop.time())
+                seen = await self._race_dialog(asyncio.wait_for(self._look_at_all(), most_s))
+            except (Error, TimeoutError) as unseen:
+                failures += 1
+                moved_on = self._passage() != passage
+                hopeless = failures > 1 or isinstance(unseen, TimeoutError)
+                if loop.time() >= ends_at + (LOOK_S if moved_on else 0) or (hopeless and not moved_on):
                     raise
                 continue  # it made way for another page meanwhile
             if seen is None:  # a dialog opened just now
                 return await self._looks.place()
-            moved_on = not self.tabs.is_current(tab) or self.proxy.count != count or self.proxy.waiting > 0
-            if loaded and not moved_on:
+            still = self._passage() == passage and not self.proxy.waiting and self.tabs.current.arrived.is_set()
+            if loaded and still:
                 break
             if not loaded or left_s <= 0:  # it may never come to an end
                 seen["loading"] = True
                 break
+        tab = passage[0]
         tab.shown = tab.snapshot
         return seen
+
+    def _passage(self) -> tuple[Tab, int, int]:
+        """What is another once a page makes way for one. Raises: playwright.async_api.Error."""
+        tab = self.tabs.current
+        return tab, self.proxy.count, tab.moves
 
     async def _look_at_all(self) -> dict[str, Any]:
         """The page, and what the browser keeps for it: both asked at once."""
         noting = asyncio.ensure_future(self._remembered.note_browser(self._context, self.tabs))
         try:
-            seen = await self._looks.observation()
+            slow = self.tabs.current.asking.is_set()
+            seen = await (self._looks.stood() if slow else self._looks.observation())
             await noting
         finally:
             drop(noting)
@@ -263,19 +281,21 @@ class Host:
 
     async def _settle(self, left_s: float) -> bool:
         """Wait until the page has loaded and asks for nothing; False where it takes too long."""
-        page, count = self.tabs.current.page, self.proxy.count
+        tab, count = self.tabs.current, self.proxy.count
         try:
             async with asyncio.timeout(max(0.05, left_s)):
                 while True:
-                    waited = self.proxy.waiting > 0
+                    await tab.left()
+                    waited = self.proxy.waiting > 0 or not tab.arrived.is_set()
                     await self.proxy.settled.wait()
-                    await self._race_dialog(page.wait_for_load_state("load"))
+                    await self._race_dialog(tab.arrived.wait())
+                    await self._race_dialog(tab.page.wait_for_load_state("load"))
                     if self.tabs.dialog is not None:
                         return True
                     if waited or self.proxy.count != count:
                         count = self.proxy.count
                         await asyncio.sleep(TICK_S)
-                    if not self.proxy.waiting and self.proxy.count == count:
+                    if not self.proxy.waiting and self.proxy.count == count and tab.arrived.is_set():
                         return True
         except TimeoutError:
             return False
@@ -360,14 +380,17 @@ class Host:
         await self._remembered.put_back_tab(page, tab.session)
 
     async def _answers(self, tab: Tab) -> bool:
-        """That it asks something is an answer, too."""
-        if tab.crashed:
-            return False
-        try:
-            await self._race_dialog(asyncio.wait_for(tab.page.evaluate("1"), PROBE_S))
-        except (Error, TimeoutError):
-            return False
-        return True
+        """That it asks something is an answer, too; one that makes way for another is asked again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PROBE_S):
+                while not (tab.crashed or tab.asking.is_set()) and tab in self.tabs.all and self._chromium.alive:
+                    try:
+                        await self._race_dialog(tab.page.evaluate("1"))
+                    except Error:
+                        await asyncio.sleep(TICK_S)
+                    else:
+                        return True
+        return tab.asking.is_set() and not tab.crashed
 
     async def _leave_forbidden(self) -> list[str]:
         """Addresses that tabs had which no page may have; those tabs are emptied."""

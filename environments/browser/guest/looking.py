@@ -9,19 +9,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from playwright.async_api import Error, Page
+from playwright.async_api import CDPSession, Error, Page
 
 from environments.browser.guest import snapshot
 from environments.browser.guest.acting import ActError
 from environments.browser.guest.beside import drop
 from environments.browser.guest.remembered import Remembered
-from environments.browser.guest.tabs import Tab, Tabs
+from environments.browser.guest.tabs import Tab, Tabs, devtools
 
 TITLE_S = 1.0
 MAX_URL = 2000
 MAX_TITLE = 300
 MAX_FOCUS = 100
 MAX_PIXELS = 1e9
+PICTURE_S = 2.0
+"""How long a picture may take of a page that nothing is asked."""
+UNSEEN: Mapping[str, Any] = {"scroll": {"x": 0, "y": 0, "width": 0, "height": 0}, "focus": None}
 OR_FIND = ", or find"
 OR_PARTS = f", or with a ref for one part{OR_FIND}"
 ZOOM = 2.0
@@ -43,6 +46,23 @@ STATE_JS = """(most) => {
   const root = tried(() => own("scrollingElement") || own("documentElement"));
   const at = tried(() => own("activeElement"));
   const named = at && at !== tried(() => own("body")) && at !== root;
+  const written = (node) => node.nodeType === 3 ? node.data
+    : [...node.childNodes].map((each) => each === at ? "" : written(each)).join("");
+  const pressed = () => at.tagName === "INPUT" && /^(button|submit|reset)$/.test(at.type);
+  const NAMES = [
+    () => at.getAttribute("aria-label"),
+    () => [...at.labels].map(written).join(" "),
+    () => at.matches("a, button, summary, [role=button], [role=link], [role=tab], [role=menuitem]") && written(at),
+    () => pressed() && at.value,
+    ...["alt", "placeholder", "title", "name", "id"].map((name) => () => at.getAttribute(name)),
+  ];
+  const called = () => {
+    for (const name of NAMES) {
+      const said = tried(() => name().trim().replace(/\\s+/g, " ").slice(0, 100));
+      if (said) return said;
+    }
+    return "";
+  };
   const stored = (get) => {
     try {
       const all = get();
@@ -59,7 +79,7 @@ STATE_JS = """(most) => {
     )),
     focus: tried(() => named ? {
       tag: at.tagName.toLowerCase().slice(0, 100),
-      name: (at.getAttribute("aria-label") || at.getAttribute("name") || at.getAttribute("id") || "").slice(0, 100),
+      name: called(),
     } : null),
     local: stored(() => localStorage), session: stored(() => sessionStorage), origin: location.origin,
   });
@@ -85,15 +105,25 @@ class Looks:
         state, outline = await self._state(tab, outlined="text" in wanted)
         tab.title = state["title"]
         self._remembered.note_page(tab, state)
-        seen = [{**await self.place(), "scroll": state["scroll"], "focus": state["focus"]}]
-        if "text" in wanted:
-            seen.append(self._text_of(tab, outline))
+        place, known = await self.place(), [{"scroll": state["scroll"], "focus": state["focus"]}]
+        text = [self._text_of(tab, outline)] if "text" in wanted else []
         if "html" in wanted:
-            seen.append(self._cut("html", await tab.page.content(), _call(what="html")))
+            known.append(self._cut("html", await tab.page.content(), _call(what="html")))
         if "text_content" in wanted:
-            seen.append(self._cut("text_content", await _words(tab.page), _call(what="text")))
+            known.append(self._cut("text_content", await _words(tab.page), _call(what="text")))
+        pictures = [{"images": [await self.picture()]}] if "screenshot" in wanted else []
+        tab.known = known
+        return together(place, *text, *known, *pictures)
+
+    async def stood(self) -> dict[str, Any]:
+        """The same of a page that nothing can be asked until another has come in its place: as it was last seen."""
+        tab, wanted = self._tabs.current, self._options["observe"]
+        seen = [await self.place(), UNSEEN, {name: "" for name in wanted if name != "screenshot"}, *tab.known]
+        if "text" in wanted and tab.known:
+            seen.append(self._text_of(tab, tab.snapshot))
         if "screenshot" in wanted:
-            seen.append({"images": [await self.picture()]})
+            with contextlib.suppress(Error, TimeoutError):
+                seen.append({"images": [await asyncio.wait_for(self._picture_from_outside(tab), PICTURE_S)]})
         return together(*seen)
 
     @staticmethod
@@ -110,7 +140,8 @@ class Looks:
     async def place(self) -> dict[str, Any]:
         """Where the browser stands; asks the current page nothing."""
         tabs = self._tabs.all
-        await asyncio.gather(*(self._learn_title(tab) for tab in tabs if tab is not self._tabs.current))
+        silent = [tab for tab in tabs if tab is self._tabs.current or tab.asking.is_set()]
+        await asyncio.gather(*(self._learn_title(tab) for tab in tabs if tab not in silent))
         told = [
             {"tab": number, "url": tab.page.url[:MAX_URL], "title": tab.title} for number, tab in enumerate(tabs, 1)
         ]
@@ -181,18 +212,28 @@ class Looks:
         if kind == "png" and clip is None:
             data = await self._page.screenshot(type="png", scale="css", timeout=5000)
             return {"format": "png", "data": base64.b64encode(data).decode()}
-        session = await self._page.context.new_cdp_session(self._page)
-        try:
-            settings: dict[str, Any] = {"format": kind, "optimizeForSpeed": True}
-            if kind == "webp":
-                settings["quality"] = 80
-            if clip is not None:  # which counts from the document's corner
-                view = (await session.send("Page.getLayoutMetrics"))["cssVisualViewport"]
-                settings["clip"] = {**clip, "x": view["pageX"] + clip["x"], "y": view["pageY"] + clip["y"]}
-            answer = await session.send("Page.captureScreenshot", settings)
-            return {"format": kind, "data": answer["data"]}
-        finally:
-            await session.detach()
+        async with devtools(self._page) as session:
+            if clip is None:
+                return await self._captured(session, None)
+            view = (await session.send("Page.getLayoutMetrics"))["cssVisualViewport"]
+            return await self._captured(session, _moved(clip, view["pageX"], view["pageY"]))
+
+    async def _picture_from_outside(self, tab: Tab) -> dict[str, str]:
+        """Without a question to the page."""
+        clip, scroll = self._whole(), together(UNSEEN, *tab.known)["scroll"]
+        async with devtools(tab.page) as session:
+            return await self._captured(session, clip and _moved(clip, scroll["x"], scroll["y"]))
+
+    async def _captured(self, session: CDPSession, clip: Mapping[str, float] | None) -> dict[str, str]:
+        """`clip` counts from the document's corner."""
+        kind = self._options["picture"]
+        settings: dict[str, Any] = {"format": kind, "optimizeForSpeed": True}
+        if kind == "webp":
+            settings["quality"] = 80
+        if clip is not None:
+            settings["clip"] = dict(clip)
+        answer = await session.send("Page.captureScreenshot", settings)
+        return {"format": kind, "data": answer["data"]}
 
     def _whole(self) -> dict[str, float] | None:
         """Where pictures are smaller than what they show."""
@@ -202,6 +243,10 @@ class Looks:
         scale = display["width"] / viewport["width"]
         # A height that is not quite the viewport's shape leaves out, or adds, less than a pixel.
         return {"x": 0, "y": 0, "width": viewport["width"], "height": display["height"] / scale, "scale": scale}
+
+
+def _moved(clip: Mapping[str, float], across: float, down: float) -> dict[str, float]:
+    return {**clip, "x": clip["x"] + across, "y": clip["y"] + down}
 
 
 async def _outline(page: Page) -> str:

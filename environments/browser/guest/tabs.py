@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Dialog, Download, Error, FileChooser, Frame, Page
+from playwright.async_api import (
+    BrowserContext,
+    CDPSession,
+    ConsoleMessage,
+    Dialog,
+    Download,
+    Error,
+    FileChooser,
+    Frame,
+    Page,
+    Request,
+    Response,
+)
 
-from environments.browser.guest.beside import quietly
+from environments.browser.guest.beside import hear, quietly
 
 MAX_TABS = 10
 MAX_EVENTS = 20
@@ -21,6 +35,8 @@ WINDOW_S = 1.0
 """How long an observation waits for a window that a page is opening."""
 SAVE_S = 1.0
 """How long an observation waits for downloads that have just begun."""
+DETACH_S = 0.2
+LEAVE_S = 0.1
 DOWNLOADS = Path("/workspace/downloads")
 
 
@@ -61,6 +77,49 @@ class Tab:
     """A file dialog that the page has opened and nobody has answered."""
     session: dict[str, list[dict[str, str]] | None] = field(default_factory=dict)
     """Its sessionStorage by origin, as it was last seen; None where that was too much."""
+    cursor: tuple[float, float] | None = None
+    """Where the pointer is, as far as that is known."""
+    fresh: bool = False
+    """It began with an empty page, over which no other has come."""
+    known: list[dict[str, Any]] = field(default_factory=list)
+    """What was last seen of the page that it shows, but for its text; nothing of one that was not looked at."""
+    going: Request | None = None
+    """What it has asked for to show another page, which is not there yet."""
+    asking: asyncio.Event = field(default_factory=asyncio.Event)
+    """That waits for its answer: until then Chromium passes no question on to the page that is there."""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """It is not going to another page."""
+    leaving: bool = False
+    """Its page has said that it goes to another, and has not asked for that yet."""
+    moves: int = 0
+    """How many times it has begun to go to another page."""
+
+    def __post_init__(self) -> None:
+        self.arrived.set()
+
+    def go(self, request: Request) -> None:
+        """To another page."""
+        self.going, self.leaving = request, False
+        self.moves += 1
+        self.asking.set()
+        self.arrived.clear()
+
+    def leave(self) -> None:
+        if self.arrived.is_set():
+            self.leaving = True
+
+    async def left(self) -> None:
+        """Wait until a page that goes to another has asked for it, which it may not do after all."""
+        if self.leaving:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.asking.wait(), LEAVE_S)
+            self.leaving = False
+
+    def arrive(self) -> None:
+        """Where it was going, or nowhere after all."""
+        self.going = None
+        self.asking.clear()
+        self.arrived.set()
 
 
 class Tabs:
@@ -104,7 +163,8 @@ class Tabs:
         """An empty one, which is then the current one. Raises: playwright.async_api.Error."""
         async with self._opening:
             tab = self._add(await self._context.new_page())
-            await self._hear_windows(tab.page)
+            tab.fresh = True
+            await self._hear(tab)
             return tab
 
     def _appeared(self, page: Page) -> None:
@@ -116,6 +176,14 @@ class Tabs:
         async with self._opening:
             if self._known(page) is None and await page.opener() is None:
                 await _close(page)
+
+    async def forget_beginning(self) -> None:
+        """Nothing is before the first page of the current tab, as if it had not begun empty."""
+        tab = self.current
+        if tab.fresh and tab.page.url != "about:blank":
+            async with devtools(tab.page) as session:
+                await session.send("Page.resetNavigationHistory")
+            tab.fresh = False
 
     @property
     def all(self) -> list[Tab]:
@@ -161,13 +229,15 @@ class Tabs:
         self.dialog = None
         self.dialog_opened.clear()
 
-    async def _hear_windows(self, page: Page) -> None:
-        """A page that opens a window has done so before it says anything else; the window comes some time after.
+    async def _hear(self, tab: Tab) -> None:
+        """A page that opens a window, or goes to another page, says so before it says anything else; what it has asked
+        for comes some time after.
 
         Raises: playwright.async_api.Error.
         """
-        session = await self._context.new_cdp_session(page)
+        session = await self._context.new_cdp_session(tab.page)
         session.on("Page.windowOpen", lambda _: self._expect(1))
+        session.on("Page.frameRequestedNavigation", lambda _: tab.leave())
         await session.send("Page.enable")
 
     def _expect(self, windows: int) -> None:
@@ -190,8 +260,7 @@ class Tabs:
             self.tell(f"a popup was closed: there may be {MAX_TABS} tabs")
             self._spawn(_close(page))
         else:
-            self._add(page)
-            self._spawn(self._hear_windows(page))
+            self._spawn(self._hear(self._add(page)))
 
     def _add(self, page: Page) -> Tab:
         tab = Tab(page)
@@ -204,6 +273,10 @@ class Tabs:
         page.on("pageerror", lambda error: self.events.add("console_errors", str(error)[:MAX_CHARS]))
         page.on("filechooser", lambda chooser: setattr(tab, "chooser", chooser))
         page.on("framenavigated", lambda frame: self._moved(tab, frame))
+        page.on("request", lambda request: self._asks(tab, request))
+        page.on("response", lambda response: self._answered(tab, response))
+        page.on("requestfinished", lambda request: self._ended(tab, request))
+        page.on("requestfailed", lambda request: self._ended(tab, request))
         page.on("crash", lambda _: setattr(tab, "crashed", True))
         page.on("close", lambda _: self._closed(tab))
         return tab
@@ -212,6 +285,25 @@ class Tabs:
     def _moved(tab: Tab, frame: Frame) -> None:
         if frame == tab.page.main_frame:
             tab.chooser = None  # it went with its page
+            tab.known = []
+            if not tab.asking.is_set():  # else it has only changed its address
+                tab.arrive()
+
+    @staticmethod
+    def _asks(tab: Tab, request: Request) -> None:
+        with contextlib.suppress(Error):  # it belongs to no frame
+            if request.is_navigation_request() and request.frame == tab.page.main_frame:
+                tab.go(request)
+
+    @staticmethod
+    def _answered(tab: Tab, response: Response) -> None:
+        if response.request == tab.going:
+            tab.asking.clear()
+
+    @staticmethod
+    def _ended(tab: Tab, request: Request) -> None:
+        if request == tab.going:
+            tab.arrive()
 
     def _closed(self, tab: Tab) -> None:
         if self.dialog is not None and self.dialog.page == tab.page:
@@ -283,6 +375,18 @@ class Tabs:
         self._works.add(task)
         task.add_done_callback(self._works.discard)
         return task
+
+
+@contextlib.asynccontextmanager
+async def devtools(page: Page) -> AsyncIterator[CDPSession]:
+    """Raises: playwright.async_api.Error."""
+    session = await page.context.new_cdp_session(page)
+    try:
+        yield session
+    finally:
+        detaching = asyncio.ensure_future(session.detach())
+        await asyncio.wait({detaching}, timeout=DETACH_S)  # a page that is asked nothing is not left, either
+        detaching.add_done_callback(hear)
 
 
 def _file_name(suggested: str) -> str:

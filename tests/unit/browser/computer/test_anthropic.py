@@ -116,7 +116,7 @@ class TestAnotherSize:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "there is no action null"),
+        ({}, "the member 'action' is missing; it is one of"),
         ({"action": "click"}, "there is no action 'click'; did you mean"),
         ({"action": ["key"]}, "there is no action a list"),
         ({"action": "key"}, "'key' needs a member 'text'"),

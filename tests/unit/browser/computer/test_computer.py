@@ -258,7 +258,7 @@ class TestDialogs:
 @pytest.mark.parametrize(
     ("provider", "action", "message"),
     [
-        ("anthropic", {"type": "computer"}, "there is no action null; there are"),
+        ("anthropic", {"type": "computer"}, "the member 'action' is missing; it is one of"),
         ("anthropic", {"type": "computer", "action": "left_clik"}, "did you mean 'left_click'"),
         ("anthropic", {"type": "computer", "action": "type", "text": "x" * 6000}, "at most 5000"),
         ("anthropic", {"type": "computer", "action": "key", "text": "a " * 101}, "at most 100 are allowed"),

@@ -104,6 +104,7 @@ def test_a_long_path_keeps_as_many_points_as_there_may_be() -> None:
     ("given", "message"),
     [
         (None, "an action is an object with a member 'type', not null"),
+        ({}, "the member 'type' is missing; it is one of"),
         ({"type": "clik"}, "there is no action 'clik'; did you mean 'click'?"),
         ({"type": "click", "x": 1}, "'click' needs a member 'y'"),
         ({"type": "click", "x": 1, "y": 720}, "(1, 720), outside of the screen"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from playwright.async_api import Error
@@ -28,6 +28,12 @@ def test_no_reason_is_long(error: Exception) -> None:
             Error("Locator.click: Timeout 5000ms exceeded.\nCall log:\n  -   - element is not enabled"),
             "it did not come to an end within 5 s; element is not enabled",
         ),
+        (Error("Locator.fill: Error: Element is not an <input>"), "Element is not an <input>"),
+        (Error("Error: Not a checkbox or radio button"), "Not a checkbox or radio button"),
+        (
+            Error('Locator.click: Error: Invalid frame in aria-ref selector "aria-ref=f3e2"'),
+            "f3e2 is not on the page any more: look at the page again",
+        ),
     ],
 )
 def test_a_reason_is_in_a_policys_words(error: Exception | None, told: str | None) -> None:
@@ -44,6 +50,7 @@ class ScriptedLocator:
 
 class ScriptedPage:
     keyboard = None
+    viewport_size: ClassVar[dict[str, int]] = {"width": 640, "height": 480}
 
     def locator(self, _: str) -> ScriptedLocator:
         return ScriptedLocator()
@@ -66,6 +73,36 @@ async def test_options_that_could_have_been_selected_are_named_in_short() -> Non
         await acts.carry_out({"type": "select", "ref": "e1", "values": ["Blue"]}, 5.0)
     assert str(raised.value).count("'Label xxx") == 30
     assert len(str(raised.value)) < 2000
+
+
+@pytest.mark.parametrize("action", [{"type": "wait", "time_s": 30}, {"type": "key_hold", "keys": [], "time_s": 30}])
+async def test_a_time_that_is_longer_than_there_is_is_cut_short_and_that_is_told(action: dict[str, Any]) -> None:
+    acts = Acts(ScriptedTabs(1), no_page)  # type: ignore[arg-type]  # as much of them as is used
+    with pytest.raises(ActError, match=r"it was cut short after 0\.01 s: the step's time limit"):
+        await acts.carry_out(action, 0.01)
+    await acts.carry_out({**action, "time_s": 0.01}, 0.01)
+
+
+async def test_the_pointer_is_where_an_action_by_ref_has_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Locator(ScriptedLocator):
+        def __init__(self, *boxes: tuple[float, ...]) -> None:
+            self._boxes = list(boxes)
+
+        async def hover(self, **_: Any) -> None: ...
+
+        async def bounding_box(self) -> dict[str, float] | None:
+            if not self._boxes:
+                raise Error("it is gone")
+            return dict(zip(("x", "y", "width", "height"), self._boxes.pop(0), strict=True))
+
+    tabs, locator = ScriptedTabs(1), Locator((10, 20, 100, 40), (600, -100, 100, 200))
+    monkeypatch.setattr(ScriptedPage, "locator", lambda *_: locator)
+    acts = Acts(tabs, no_page)  # type: ignore[arg-type]  # as much of them as is used
+    found = []
+    for _ in range(3):
+        await acts.carry_out({"type": "hover", "ref": "e1"}, 5.0)
+        found.append(tabs.current.cursor)
+    assert found == [(60, 40), (620, 50), None], "of what is in view"
 
 
 async def test_there_are_no_more_tabs_than_there_may_be() -> None:

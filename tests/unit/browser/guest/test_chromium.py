@@ -69,14 +69,17 @@ async def test_a_profile_serves_the_next_start_without_the_locks_of_the_last(
     assert (kept, made.starts, playwright.found) == (True, 2, [[], ["kept"]])
 
 
-async def test_no_profile_asks_for_a_dictionary(made: Chromium, tmp_path: Path) -> None:
+async def test_no_profile_asks_for_a_dictionary_or_whether_a_password_is_known(made: Chromium, tmp_path: Path) -> None:
     preferences = tmp_path / "profile" / "Default" / "Preferences"
     await made.start(OPTIONS)
     first = json.loads(preferences.read_text())
     (tmp_path / "profile" / "spoilt").touch()
     preferences.unlink()
     await made.start_again(OPTIONS)
-    assert first == json.loads(preferences.read_text()) == {"spellcheck": {"blocked_dictionaries": ["en-US"]}}
+    assert first == json.loads(preferences.read_text())
+    assert first["spellcheck"] == {"blocked_dictionaries": ["en-US"]}
+    assert first["profile"] == {"password_manager_enabled": False, "password_manager_leak_detection": False}
+    assert first["credentials_enable_service"] is False
 
 
 async def test_a_profile_that_cannot_be_used_is_made_anew_and_that_is_told(

@@ -23,6 +23,8 @@ class ScriptedPage:
         self.heard: dict[str, Any] = {}
         self.opened_by = opened_by
         self.closed = False
+        self.url = "about:blank"
+        self.main_frame = self
 
     def on(self, event: str, listener: Any) -> None:
         self.heard[event] = listener
@@ -274,6 +276,9 @@ class ScriptedLooks:
     async def place(self) -> dict[str, Any]:
         return {"url": "http://own.test/"}
 
+    async def stood(self) -> dict[str, Any]:
+        return {"url": "http://own.test/", "text": "as it was"}
+
     async def observation(self) -> dict[str, Any]:
         if self._errors:
             raise self._errors.pop(0)
@@ -316,7 +321,7 @@ async def test_a_page_that_asks_something_after_it_could_not_be_looked_at_keeps_
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await entered(host.tabs, AskingContext())
-    observing(host, monkeypatch, Error("its outline took too long"))
+    observing(host, monkeypatch, *[Error("its outline took too long")] * 2)
     monkeypatch.setattr("environments.browser.guest.host.PROBE_S", 0.05)
     tab = host.tabs.current
     seen = (await host._observe(None, {}, 1.0, doubtful=False))["observation"]
@@ -329,7 +334,7 @@ async def test_a_page_that_answers_and_cannot_be_looked_at_is_told_of(
     host: Host, monkeypatch: pytest.MonkeyPatch, before: str | None
 ) -> None:
     await entered(host.tabs)
-    observing(host, monkeypatch, Error("its outline took too long"))
+    observing(host, monkeypatch, *[Error("its outline took too long")] * 2)
     seen = (await host._observe(before, {}, 1.0, doubtful=False))["observation"]
     told = "the page could not be looked at: its outline took too long"
     assert seen == {"url": "http://own.test/", "error": told if before is None else f"{before}; {told}"}
@@ -348,6 +353,134 @@ async def test_a_page_that_makes_way_for_another_while_it_is_looked_at_is_not_wh
     host._looks = MovingLooks(Error("its context was destroyed"))  # type: ignore[assignment]
     seen = (await host._observe(None, {}, 1.0, doubtful=False))["observation"]
     assert seen == {"url": "http://own.test/", "text": "all of it"}
+
+
+async def test_a_page_whose_look_failed_once_is_looked_at_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    await entered(host.tabs)
+    observing(host, monkeypatch, Error("Execution context was destroyed"))
+    seen = (await host._observe(None, {}, 1.0, doubtful=False))["observation"]
+    assert seen == {"url": "http://own.test/", "text": "all of it"}
+
+
+async def test_a_page_that_goes_on_and_on_is_looked_at_until_it_stands(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class MovingLooks(ScriptedLooks):
+        async def observation(self) -> dict[str, Any]:
+            request = ScriptedRequest(page)
+            page.heard["request"](request)
+            page.heard["requestfinished"](request)
+            return await super().observation()
+
+    await entered(host.tabs)
+    observing(host, monkeypatch)
+    page: Any = host.tabs.current.page
+    host._looks = MovingLooks(*[Error("Execution context was destroyed")] * 5)  # type: ignore[assignment]
+    seen = (await host._observe(None, {}, 0.0, doubtful=False))["observation"]
+    assert seen == {"url": "http://own.test/", "text": "all of it", "loading": True}
+
+
+class ScriptedRequest:
+    """For another page, in a tab's place."""
+
+    def __init__(self, page: ScriptedPage) -> None:
+        self.frame = page
+
+    def is_navigation_request(self) -> bool:
+        return True
+
+
+class ScriptedResponse:
+    def __init__(self, request: ScriptedRequest) -> None:
+        self.request = request
+
+
+async def test_a_page_that_waits_for_another_is_asked_nothing_and_keeps_its_tab(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SilentPage(ScriptedPage):
+        async def evaluate(self, _: str) -> int:
+            await asyncio.Event().wait()
+            return 1
+
+    class SilentContext(ScriptedContext):
+        page_type = SilentPage
+
+    await entered(host.tabs, SilentContext())
+    observing(host, monkeypatch)
+    monkeypatch.setattr("environments.browser.guest.host.PROBE_S", 0.05)
+    monkeypatch.setattr(host, "_settle", lambda _: asyncio.sleep(0, result=False))
+    tab, page = host.tabs.current, host.tabs.current.page
+    request = ScriptedRequest(page)  # type: ignore[arg-type]  # as much of one as is used
+    page.heard["request"](request)  # type: ignore[attr-defined]
+    seen = (await host._observe("late", {}, 1.0, doubtful=True))["observation"]
+    assert seen == {"url": "http://own.test/", "text": "as it was", "loading": True, "error": "late"}
+    assert host.tabs.all == [tab]
+    page.heard["framenavigated"](page)  # type: ignore[attr-defined]  # within its document
+    assert tab.going is request  # type: ignore[comparison-overlap]
+    page.heard["response"](ScriptedResponse(request))  # type: ignore[attr-defined]
+    seen = (await host._observe(None, {}, 1.0, doubtful=True))["observation"]
+    assert "does not answer any more" in seen["error"], "it hangs, and has not made way"
+    assert host.tabs.current is not tab
+
+
+async def test_a_tab_is_going_until_the_page_that_it_goes_to_is_there(host: Host) -> None:
+    await entered(host.tabs)
+    tab, page = host.tabs.current, host.tabs.current.page
+    heard: Any = page.heard  # type: ignore[attr-defined]
+    first, second = ScriptedRequest(page), ScriptedRequest(page)  # type: ignore[arg-type]
+    heard["request"](first)
+    assert not tab.arrived.is_set()
+    heard["request"](second)
+    heard["requestfailed"](first)
+    heard["response"](ScriptedResponse(first))
+    assert (tab.asking.is_set(), tab.arrived.is_set()) == (True, False), "it has given way to the second"
+    heard["response"](ScriptedResponse(second))
+    assert (tab.asking.is_set(), tab.arrived.is_set()) == (False, False)
+    heard["framenavigated"](page)
+    assert tab.arrived.is_set()
+
+
+async def test_a_page_that_has_said_that_it_goes_is_waited_for_until_it_has_asked_and_not_for_long(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = await entered(host.tabs)
+    tab, page = host.tabs.current, host.tabs.current.page
+    heard: Any = page.heard  # type: ignore[attr-defined]
+    leaves = context.sessions[page].heard["Page.frameRequestedNavigation"]
+    await tab.left()
+    monkeypatch.setattr(tabs_module, "LEAVE_S", 30)
+    leaves({})
+    leaving = asyncio.ensure_future(tab.left())
+    assert not (await asyncio.wait({leaving}, timeout=0.01))[0]
+    heard["request"](ScriptedRequest(page))  # type: ignore[arg-type]
+    await leaving
+    leaves({})
+    await tab.left()  # it has asked already
+    tab.arrive()
+    monkeypatch.setattr(tabs_module, "LEAVE_S", 0.01)
+    leaves({})
+    await tab.left()
+    monkeypatch.setattr(tabs_module, "LEAVE_S", 30)
+    await tab.left()
+
+
+async def test_a_page_that_makes_way_when_it_is_asked_whether_it_answers_is_asked_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [Error("Execution context was destroyed")]
+
+    async def evaluate(_: str) -> int:
+        if errors:
+            raise errors.pop()
+        return 1
+
+    await entered(host.tabs)
+    observing(host, monkeypatch)
+    page: Any = host.tabs.current.page
+    page.evaluate = evaluate
+    assert await host._answers(host.tabs.current)
+    assert not errors
 
 
 async def test_what_a_dialog_says_is_told_in_part(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -553,6 +686,9 @@ async def test_a_browser_that_was_to_be_replaced_when_a_step_was_given_up_is_rep
         (4.0, {"type": "back"}, 2.0),
         (60.0, {"type": "wait", "time_s": 30}, 31.0),
         (4.0, {"type": "wait", "time_s": 30}, 2.0),
+        (60.0, {"type": "key_hold", "keys": ["a"], "time_s": 12}, 13.0),
+        (60.0, {"type": "type", "text": "x" * 1000}, 15.0),
+        (60.0, {"type": "type", "text": "x" * 5000}, 52.0),
     ],
 )
 async def test_an_action_has_its_share_of_a_step_however_short(
@@ -572,3 +708,24 @@ async def test_an_action_has_its_share_of_a_step_however_short(
     monkeypatch.setattr(host, "_lives", lambda: asyncio.sleep(0, result=True))
     await host.act(action, timeout_s)
     assert limits == [limit_s]
+
+
+async def test_what_the_steps_time_has_cut_short_is_told_as_that(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[str | None] = []
+
+    async def attempt(_: Any, limit_s: float) -> str:
+        return f"it did not come to an end within {limit_s:g} s"
+
+    async def observe(error: str | None, *_: Any, **__: Any) -> dict[str, Any]:
+        errors.append(error)
+        return {}
+
+    host._options = {"action_timeout_s": 5.0}
+    monkeypatch.setattr(host, "_try", attempt)
+    monkeypatch.setattr(host, "_observe", observe)
+    monkeypatch.setattr(host, "_lives", lambda: asyncio.sleep(0, result=True))
+    await host.act({"type": "type", "text": "x" * 5000}, 60.0)
+    await host.act({"type": "back"}, 60.0)
+    assert errors == [
+        "it was cut short after 52 s: the step's time limit", "it did not come to an end within 5 s",
+    ]  # fmt: skip
