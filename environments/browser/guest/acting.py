@@ -12,7 +12,6 @@ from typing import Any
 from playwright.async_api import Error, Locator, Page
 
 from environments.browser.guest import snapshot
-from environments.browser.guest.beside import quietly
 from environments.browser.guest.tabs import MAX_TABS, Tab, Tabs, devtools
 
 Request = dict[str, Any]
@@ -25,8 +24,6 @@ MAX_LABEL = 40
 """Characters of each option that could have been selected."""
 REASONS = ("intercepts pointer events", "not visible", "not enabled", "not editable")
 """What Playwright's log says of an element that an action could not be done to."""
-CURSOR_S = 0.1
-"""How long an element may take to say where the pointer is on it."""
 TYPED_AT_ONCE = 50
 """Characters: what has been handed to the browser cannot be taken back."""
 TYPE_S = 0.01
@@ -128,38 +125,22 @@ class Acts:
             raise ActError(f"{request[f'{prefix}ref']} is not visible")
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
-    async def _follow(self, tab: Tab, element: Locator) -> None:
-        """The pointer is in the middle of what is in view of an element, which may be gone by now."""
-        tab.cursor = None
-        if tab.arrived.is_set():
-            await quietly(asyncio.wait_for(self._point_at(tab, element), CURSOR_S))
-
-    @staticmethod
-    async def _point_at(tab: Tab, element: Locator) -> None:
-        box, view = await element.bounding_box() if await element.count() else None, tab.page.viewport_size
-        if box is not None and view is not None:
-            x, y = (
-                (max(0, box[start]) + min(view[size], box[start] + box[size])) / 2  # type: ignore[literal-required]
-                for start, size in (("x", "width"), ("y", "height"))
-            )
-            tab.cursor = x, y
-
     # Pointer.
 
     async def _click(self, request: Request) -> None:
         button, count = request.get("button", "left"), request.get("count", 1)
         if "ref" in request:
-            tab, element = self._tab, await self._element(request["ref"])
+            element = await self._element(request["ref"])
+            self._tab.cursor = None  # to ask where it is now would cost each click by a ref a quarter of its time
             await element.click(button=button, click_count=count, timeout=self.timeout_ms)
-            await self._follow(tab, element)
         else:
             await self._page.mouse.click(request["x"], request["y"], button=button, click_count=count)
 
     async def _hover(self, request: Request) -> None:
         if "ref" in request:
-            tab, element = self._tab, await self._element(request["ref"])
+            element = await self._element(request["ref"])
+            self._tab.cursor = None
             await element.hover(timeout=self.timeout_ms)
-            await self._follow(tab, element)
         else:
             await self._page.mouse.move(request["x"], request["y"])
 
@@ -239,11 +220,9 @@ class Acts:
         await element.select_option(value=chosen, timeout=self.timeout_ms)
 
     async def _check(self, request: Request) -> None:
-        tab, element, checked = self._tab, await self._element(request["ref"]), request.get("checked", True)
-        clicks = await element.is_checked(timeout=self.timeout_ms) is not checked
-        await element.set_checked(checked, timeout=self.timeout_ms)
-        if clicks:
-            await self._follow(tab, element)
+        element = await self._element(request["ref"])
+        self._tab.cursor = None
+        await element.set_checked(request.get("checked", True), timeout=self.timeout_ms)
 
     async def _upload(self, request: Request) -> None:
         files: list[Any] = [

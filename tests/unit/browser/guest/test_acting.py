@@ -83,26 +83,21 @@ async def test_a_time_that_is_longer_than_there_is_is_cut_short_and_that_is_told
     await acts.carry_out({**action, "time_s": 0.01}, 0.01)
 
 
-async def test_the_pointer_is_where_an_action_by_ref_has_left_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_an_action_by_ref_leaves_the_pointer_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     class Locator(ScriptedLocator):
-        def __init__(self, *boxes: tuple[float, ...]) -> None:
-            self._boxes = list(boxes)
-
         async def hover(self, **_: Any) -> None: ...
 
-        async def bounding_box(self) -> dict[str, float] | None:
-            if not self._boxes:
-                raise Error("it is gone")
-            return dict(zip(("x", "y", "width", "height"), self._boxes.pop(0), strict=True))
+    class Mouse:
+        async def move(self, x: float, y: float) -> None: ...
 
-    tabs, locator = ScriptedTabs(1), Locator((10, 20, 100, 40), (600, -100, 100, 200))
-    monkeypatch.setattr(ScriptedPage, "locator", lambda *_: locator)
+    tabs = ScriptedTabs(1)
+    monkeypatch.setattr(ScriptedPage, "locator", lambda *_: Locator())
+    monkeypatch.setattr(ScriptedPage, "mouse", Mouse(), raising=False)
     acts = Acts(tabs, no_page)  # type: ignore[arg-type]  # as much of them as is used
-    found = []
-    for _ in range(3):
-        await acts.carry_out({"type": "hover", "ref": "e1"}, 5.0)
-        found.append(tabs.current.cursor)
-    assert found == [(60, 40), (620, 50), None], "of what is in view"
+    await acts.carry_out({"type": "move", "x": 3, "y": 4}, 5.0)
+    assert tabs.current.cursor == (3, 4)
+    await acts.carry_out({"type": "hover", "ref": "e1"}, 5.0)
+    assert tabs.current.cursor is None
 
 
 async def test_there_are_no_more_tabs_than_there_may_be() -> None:
