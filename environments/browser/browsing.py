@@ -277,6 +277,6 @@ class Browsing:
         self._sandbox, self._driver = sandbox, Driver.attach(sandbox)
         self.play.restore(state["play"])
         self._notes, self._escaped = state["notes"], state["escaped"]
-        self._starts, self._oom_kills = state["starts"], state["oom_kills"]
+        self._starts, self._oom_kills = state["starts"], state.get("oom_kills", 0)
         if self._computer is not None:
             self._computer.restore(state[KIND])

@@ -415,3 +415,13 @@ def test_the_sandbox_is_made_for_a_browser() -> None:
     assert spec.limits.shm_bytes >= 256 << 20
     assert [str(kind) for kind in spec.checkpoints] == ["replay"]
     assert isinstance(spec.observation_schema, Mapping)
+
+
+async def test_an_episode_of_an_older_server_goes_on(play: ShopPlay) -> None:
+    environment, box = await begun(done(), done())
+    await step(environment, CLICK)
+    state = environment.snapshot()
+    del state["oom_kills"]  # which that one did not count
+    after = BrowserEnvironment()
+    after.restore(box, TASK, state)  # type: ignore[arg-type]
+    assert (await step(after, CLICK)).outcome is Outcome.OK
