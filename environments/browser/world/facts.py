@@ -13,8 +13,6 @@ from environments.browser.world.shop.data import CANCELLED, Order
 from environments.browser.world.world import World
 
 Facts = dict[str, object]
-MISSING = None
-"""The value of what there is not."""
 
 
 def facts_of(world: World) -> Facts:
