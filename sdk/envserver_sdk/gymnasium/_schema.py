@@ -7,7 +7,7 @@ compiled: passed over, it would let wrong values in.
 
 A schema compiles to `Node`s. A value is made by the keyword that says most about it (`const` before `enum`,
 alternatives before `type`, unless they are alternatives of the object's own members; of a `pattern`, one of the
-`examples`) and then checked against the whole schema, so that a made value is always a valid one.
+`examples` where there are any) and then checked against the whole schema, so that a made value is always a valid one.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ class _Compiler:
         if "not" in schema:
             node.excluded = self.compile(schema["not"], f"{place}/not")
         if "pattern" in schema:
-            node.pattern, node.examples = self._pattern(schema, place)
+            self._fill_pattern(node, schema, place)
         if "$ref" in schema:
             node.ref = self._resolve(schema["$ref"], place)
 
@@ -275,15 +275,19 @@ class _Compiler:
             raise UnsupportedSchemaError(f"{place}/type is {named!r}, must be of {', '.join(TYPES)}")
         return names
 
-    def _pattern(self, schema: Schema, place: str) -> tuple[re.Pattern[str], list[str]]:
+    def _fill_pattern(self, node: Node, schema: Schema, place: str) -> None:
         try:
-            pattern = re.compile(schema["pattern"])
+            node.pattern = re.compile(schema["pattern"])
         except (re.error, TypeError) as error:
             raise UnsupportedSchemaError(f"{place}/pattern: {error}") from error
-        examples = [each for each in schema.get("examples", ()) if isinstance(each, str) and pattern.search(each)]
-        if not examples:
-            raise UnsupportedSchemaError(f"{place}/pattern has no examples that fit it, to make values of")
-        return pattern, examples
+        node.examples = [each for each in schema.get("examples", ()) if isinstance(each, str) and node.contains(each)]
+        texts = Node(("string",), node.keywords, pattern=node.pattern, examples=node.examples)
+        try:
+            texts.sample(np.random.default_rng(0))
+        except ValueError as error:
+            raise UnsupportedSchemaError(
+                f"{place}/pattern has no examples that fit it, and text made by chance does not"
+            ) from error
 
     def _check_lists(self, schema: Schema, place: str) -> None:
         for keyword in ("enum", "oneOf", "anyOf", "allOf"):

@@ -156,7 +156,8 @@ def test_one_of_means_exactly_one() -> None:
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ({"type": "string", "pattern": "a+"}, "#/pattern has no examples"),
+        ({"type": "string", "pattern": "^[a-f]{9}$"}, "#/pattern has no examples"),
+        ({"type": "string", "pattern": r"\S", "maxLength": 0}, "#/pattern has no examples"),
         ({"type": "string", "pattern": "a(", "examples": ["a"]}, "#/pattern"),
         ({"not": {}}, "no value"),
         ({"allOf": []}, "allOf"),
@@ -187,6 +188,18 @@ def test_a_schema_that_could_not_be_kept_is_refused_where_the_space_is_made(
 def test_the_space_of_a_bounded_string_is_text() -> None:
     assert space_for({"type": "string", "maxLength": 7, "description": "x"}) == TextSpace(7)
     assert isinstance(space_for({"type": "string", "minLength": 1}), JsonSpace)
+
+
+def test_a_pattern_that_text_by_chance_fits_needs_no_examples() -> None:
+    space = JsonSpace({"type": "string", "pattern": r"\S", "maxLength": 3}, seed=0)
+    samples = [space.sample() for _ in range(100)]
+    assert all(sample.strip() and len(sample) <= 3 for sample in samples)
+    assert len(set(samples)) > 50
+
+
+def test_examples_that_do_not_fit_are_none() -> None:
+    space = JsonSpace({"type": "string", "pattern": "^[a-f]+$", "maxLength": 3, "examples": ["abcd", "abc", 1]}, seed=0)
+    assert {space.sample() for _ in range(20)} == {"abc"}
 
 
 def test_a_space_shares_nothing_with_its_schema_or_its_samples() -> None:
