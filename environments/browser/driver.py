@@ -46,6 +46,7 @@ SOURCES = (
     "environments.browser.guest.beside",
     "environments.browser.guest.proxy",
     "environments.browser.guest.playing",
+    "environments.browser.guest.permissions",
     "environments.browser.guest.chromium",
     "environments.browser.guest.tabs",
     "environments.browser.guest.acting",

@@ -335,8 +335,13 @@ async def test_a_page_is_permitted_nothing_and_waits_for_nobody(server: AsyncCli
     visit = await visiting(server, "/")
     async with visit.episode:
         await visit.do("goto", url="https://own.test/permissions")  # else there would be nothing to ask for
-        await visit.do("click", on='button "Ask"')
-        await visit.do("wait", text="asked for all")
+        seen = [await visit.do("click", on='button "Ask"'), await visit.do("wait", text="asked for all")]
+        told = [each for one in seen for each in one.get("permissions", ())]
+        assert {each["origin"] for each in told} == {"https://own.test"}
+        assert {each["answer"] for each in told} == {"declined"}
+        assert [each["permission"] for each in told] == [
+            "geolocation", "notifications", "camera", "microphone", "clipboard", "midi",
+        ]  # fmt: skip
         assert await visit.log() == [
             "place 1", "notify denied", "camera NotFoundError", "microphone NotFoundError",
             "clipboard NotAllowedError", "midi NotAllowedError", "asked for all",

@@ -10,7 +10,7 @@ from environments.browser.traffic import MAX_LISTED
 from environments.environment import JsonObject, Transition
 from envserver_sdk.models import Outcome
 
-EVENTS = ("dialogs", "downloads", "console_errors", "notices")
+EVENTS = ("dialogs", "downloads", "permissions", "console_errors", "notices")
 """Told once, by the first observation after them."""
 MAX_EVENTS = 20
 """Of each kind, as in any observation."""

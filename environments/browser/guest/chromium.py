@@ -18,6 +18,7 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Error
 
+from environments.browser.guest.permissions import ASKING_JS
 from environments.browser.guest.playing import Playing
 
 EXECUTABLE = "/usr/lib/chromium/chromium"
@@ -147,6 +148,7 @@ class Chromium:
         )
         self._browser = context.browser
         await context.grant_permissions([])  # all are denied, and nobody is asked
+        await context.add_init_script(ASKING_JS)
         return context
 
     async def end(self) -> None:

@@ -25,6 +25,7 @@ from playwright.async_api import (
 )
 
 from environments.browser.guest.beside import hear, quietly
+from environments.browser.guest.permissions import asked_for
 
 MAX_TABS = 10
 MAX_EVENTS = 20
@@ -46,6 +47,8 @@ class Events:
 
     dialogs: list[dict[str, Any]] = field(default_factory=list)
     downloads: list[dict[str, Any]] = field(default_factory=list)
+    permissions: list[dict[str, str]] = field(default_factory=list)
+    """Each once, however often a page has asked."""
     console_errors: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     """What a policy has to know: a tab that was closed, a page that crashed."""
@@ -317,6 +320,10 @@ class Tabs:
     def _said(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.events.add("console_errors", message.text[:MAX_CHARS])
+        elif message.type == "debug":
+            asked = asked_for(message.text)
+            if asked is not None and asked not in self.events.permissions:
+                self.events.add("permissions", asked)
 
     def _asked(self, dialog: Dialog) -> None:
         # A page that asks whether it may be left is not what the policy is here for.

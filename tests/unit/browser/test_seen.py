@@ -47,6 +47,8 @@ def test_what_an_observation_holds_passes_as_it_is() -> None:
         ("tabs", [[["x"]]]),
         ("tabs", [{"tab": 10**30}]),
         ("console_errors", [1, {}]),
+        ("permissions", ["midi"]),
+        ("permissions", [{"permission": "midi", "granted": True}]),
         ("dialog", {"message": [1]}),
         ("dialog", {"more": "x"}),
         ("scroll", {"x": 0.5}),

@@ -24,6 +24,8 @@ class ScriptedBrowser:
 
     async def grant_permissions(self, _: list[str]) -> None: ...
 
+    async def add_init_script(self, _: str) -> None: ...
+
 
 class ScriptedPlaywright:
     """Refuses a profile in which a file says that it is spoilt; else leaves one behind. Its process never ends."""
