@@ -38,6 +38,8 @@ OUTLINE_S = 5.0
 """How long a page's frames may take to tell their outlines; those that have not by then are shown without."""
 REFUSED_S = 0.3
 """The same where there is a frame that was refused its address: it never tells anything."""
+BODY_S = 0.1
+"""How long an outline may take before the page is asked whether it has a body: hardly one has none."""
 
 STATE_JS = """(most) => {
   const tried = (get) => { try { return get(); } catch { return null; } };
@@ -254,7 +256,8 @@ async def _outline(page: Page) -> str:
     within_s = OUTLINE_S if all(frame.url for frame in page.frames) else REFUSED_S
     outline = asyncio.ensure_future(page.aria_snapshot(mode="ai", timeout=within_s * 1000))
     try:
-        return await outline if await _has_body(page) else ""
+        await asyncio.wait({outline}, timeout=BODY_S)
+        return await outline if outline.done() or await _has_body(page) else ""
     finally:
         drop(outline)
 

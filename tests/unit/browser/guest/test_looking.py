@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -106,8 +107,10 @@ class ScriptedPage:
 
     def __init__(self, *, body: bool = True) -> None:
         self._body = body
+        self.asked_for_its_body = 0
 
     def locator(self, _: str) -> ScriptedLocator:
+        self.asked_for_its_body += 1
         return ScriptedLocator(int(self._body))
 
     async def evaluate(self, *_: Any) -> str:
@@ -121,7 +124,8 @@ class ScriptedPage:
         return "words\n" * 200
 
     async def aria_snapshot(self, **_: Any) -> str:
-        assert self._body
+        if not self._body:
+            await asyncio.Event().wait()
         return OUTLINE
 
 
@@ -203,6 +207,14 @@ async def test_a_page_without_a_body_has_no_words_and_is_not_waited_for() -> Non
     assert (await bare.look({"type": "read_page", "what": "text"}))["read"] == ""
     assert (await bare.look({"type": "read_page"}))["read"] == ""
     assert (await bare.look({"type": "find", "text": "x"}))["found"] == "(nothing)"
+
+
+async def test_only_a_page_whose_outline_does_not_come_is_asked_whether_it_has_a_body() -> None:
+    for body in (True, False):
+        looking = looks(body=body)
+        await looking.observation()
+        page: Any = looking._tabs.current.page
+        assert page.asked_for_its_body == int(not body)
 
 
 async def test_another_tab_that_has_no_title_is_shown_without(monkeypatch: pytest.MonkeyPatch) -> None:
