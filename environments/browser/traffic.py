@@ -46,7 +46,7 @@ class Traffic:
                 self._refused.append({"detector": refusal.detector, "evidence": request.url[:MAX_URL]})
             return Response.plain(f"{refusal.message}\n", 403)
         if request.method == "CONNECT":
-            return Response.plain("There is no such port.\n", 403)
+            return Response.plain("", 200)  # what is asked through the tunnel is asked here, each
         if self._web.serves(request.host):
             return self._web.answer(request)
         try:

@@ -27,6 +27,8 @@ GATHER_S = ((200, 0.001), (600, 0.02))
 A page that never stops asking is waited for longer: the server goes along so many times, and not on.
 """
 LONG_GATHER_S = 0.5
+END_S = 1.0
+"""How long an action that was told to stop may take to."""
 
 
 class Program:
@@ -54,32 +56,41 @@ class Program:
             self._running.cancel()
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        if request["op"] == "prepare":
-            self._running = asyncio.ensure_future(self._prepare(request["options"]))
-        elif request["op"] == "begin":
-            self._running = asyncio.ensure_future(self._host.begin(request))
-        elif request["op"] == "act":
-            self._running = asyncio.ensure_future(self._host.act(request["action"], request["timeout_s"]))
-        else:
+        if request["op"] == "answers":
             self._host.proxy.deliver(request["answers"])
+        else:
+            await self._end_interrupted()
+            self._host.proxy.begin_action()
+            self._running, self._legs = asyncio.ensure_future(self._do(request)), 0
         assert self._running is not None
         arrived = asyncio.ensure_future(self._host.proxy.arrived.wait())
         await asyncio.wait({self._running, arrived}, return_when=asyncio.FIRST_COMPLETED)
         arrived.cancel()
         if not self._running.done():
             await asyncio.wait({self._running}, timeout=gather_s(self._legs))
+        if not self._running.done():
             self._legs += 1
             return {"asked": self._host.proxy.take()}
-        running, self._running, self._legs = self._running, None, 0
+        running, self._running = self._running, None
         if running.cancelled():
             return {"late": True}
         if (error := running.exception()) is not None:
             return {"failed": f"{type(error).__name__}: {error}"[:2000]}
         return {"done": running.result()}
 
-    async def _prepare(self, options: dict[str, Any]) -> dict[str, Any]:
-        await self._host.open(options)
+    async def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["op"] == "begin":
+            return await self._host.begin(request)
+        if request["op"] == "act":
+            return await self._host.act(request["action"], request["timeout_s"])
+        await self._host.open(request["options"])
         return {}
+
+    async def _end_interrupted(self) -> None:
+        """An action that was told to stop while the server heard what its page asked for: nobody asks how it ended."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running}, timeout=END_S)
 
 
 def gather_s(legs: int) -> float:

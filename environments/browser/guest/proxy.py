@@ -14,6 +14,7 @@ import contextlib
 import socket
 import ssl
 import struct
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +22,16 @@ from typing import Any
 import h11
 
 MAX_HEAD = 128 * 1024
+HEADER_SIZE = 4
+"""Of what stands around a header's name and its value."""
 MAX_BODY = 8 << 20
 READ_BYTES = 1 << 16
 MAX_WAITING = 200
 """Requests that wait for the server; what is asked past that is refused."""
+MAX_URL = 32_768
+"""Characters, as the server takes them."""
+MAX_ASKED = 20 << 20
+"""Bytes of all requests from one action to the next; the server hears no more than some 60 MB a step."""
 OURS = frozenset(
     {b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
@@ -41,6 +48,14 @@ class Exchange:
     headers: list[tuple[str, str]]
     body: bytes
     answer: asyncio.Future[dict[str, Any]] = field(repr=False)
+
+    @property
+    def head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + HEADER_SIZE for name, value in self.headers)
+
+    @property
+    def size(self) -> int:
+        return self.head_size + len(self.body)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -60,8 +75,10 @@ class Proxy:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(certificate)
         self._count = 0
-        self._new: list[Exchange] = []
+        self._new: deque[Exchange] = deque()
         self._waiting: dict[int, Exchange] = {}
+        self._asked = 0
+        """Bytes since the action began."""
         self._connections: set[asyncio.Task[None]] = set()
         self.arrived = asyncio.Event()
         """There are requests that the server has not been told of."""
@@ -91,10 +108,25 @@ class Proxy:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    def begin_action(self) -> None:
+        """What the server was told of and has not answered is told again: it went with the action before."""
+        self._new = deque(exchange for exchange in self._waiting.values() if not exchange.answer.done())
+        self._asked = sum(exchange.size for exchange in self._new)
+        if self._new:
+            self.arrived.set()
+
     def take(self) -> list[dict[str, Any]]:
-        """What has arrived since this was last called; each is to be answered."""
-        taken, self._new = self._new, []
-        self.arrived.clear()
+        """What has arrived and was not taken yet, as much as the server hears at once; each is to be answered."""
+        taken: list[Exchange] = []
+        heads = bodies = 0
+        while self._new:
+            heads += self._new[0].head_size
+            bodies += len(self._new[0].body)
+            if taken and (heads > MAX_HEAD or bodies > MAX_BODY):
+                break
+            taken.append(self._new.popleft())
+        if not self._new:
+            self.arrived.clear()
         return [exchange.as_json() for exchange in taken]
 
     def deliver(self, answers: Iterable[dict[str, Any]]) -> None:
@@ -118,12 +150,17 @@ class Proxy:
             writer.close()
 
     async def ask(self, method: str, url: str, headers: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
-        """Wait for the server's answer."""
-        if len(self._waiting) >= MAX_WAITING:
-            return {"status": 503, "headers": [], "body": ""}
-        self._count += 1
+        """Wait for the server's answer; what it would not take is refused."""
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        exchange = Exchange(self._count, method, url, headers, body, future)
+        exchange = Exchange(self._count + 1, method, url, headers, body, future)
+        if len(url) > MAX_URL:
+            return _refusal(414)
+        if self._asked + exchange.size > MAX_ASKED:
+            return _refusal(413)
+        if len(self._waiting) >= MAX_WAITING:
+            return _refusal(503)
+        self._count += 1
+        self._asked += exchange.size
         self._waiting[exchange.number] = exchange
         self._new.append(exchange)
         self.settled.clear()
@@ -141,6 +178,10 @@ class Proxy:
     @property
     def tls(self) -> ssl.SSLContext:
         return self._tls
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    return {"status": status, "headers": [], "body": ""}
 
 
 class Connection:
@@ -167,7 +208,7 @@ class Connection:
                 return await self._open_tunnel(http, request)
             body = await self._body(http)
             if body is None:
-                await self._send(http, {"status": 413, "headers": [], "body": ""}, head=False)
+                await self._send(http, _refusal(413), head=False)
                 return False
             method = request.method.decode("ascii")
             headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
@@ -205,14 +246,15 @@ class Connection:
         await self._next(http)
         host, _, port = request.target.decode("latin-1").rpartition(":")
         if self._origin or port not in ("80", "443"):
-            url = f"https://{request.target.decode('latin-1')}/"
-            refusal = await self._proxy.ask("CONNECT", url, [], b"")
-            await self._send(http, {**refusal, "status": max(400, refusal.get("status", 502))}, head=False)
-            return False
+            answer = await self._proxy.ask("CONNECT", f"https://{host}:{port}/", [], b"")
+            if self._origin or answer["status"] != 200:
+                await self._send(http, {**answer, "status": max(400, answer["status"])}, head=False)
+                return False
         self._writer.write(http.send(h11.Response(status_code=200, headers=[])) or b"")
-        if port == "443":
+        if port != "80":
             await self._writer.start_tls(self._proxy.tls)
-        self._origin = f"{'https' if port == '443' else 'http'}://{host}"
+        scheme, usual = ("http", "80") if port == "80" else ("https", "443")
+        self._origin = f"{scheme}://{host}" if port == usual else f"{scheme}://{host}:{port}"
         return True
 
     async def _send(self, http: h11.Connection, answer: dict[str, Any], *, head: bool) -> None:

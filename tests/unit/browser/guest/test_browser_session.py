@@ -23,6 +23,9 @@ class ScriptedProxy:
         if asks:
             self.arrived.set()
 
+    def begin_action(self) -> None:
+        pass
+
     def take(self) -> list[Any]:
         return []
 
@@ -105,3 +108,37 @@ async def test_how_often_the_server_was_asked_is_counted_an_action(monkeypatch: 
         host.ended.clear()
     assert asked[:2] == [0, 1]
     assert asked.count(0) == 2, "from the beginning with each action"
+
+
+async def test_what_comes_to_its_end_while_the_server_is_about_to_be_asked_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("environments.browser.guest.browser_session.gather_s", lambda _: 5.0)
+    host = ScriptedHost({"observation": {}}, asks=True)
+    asyncio.get_running_loop().call_later(0.01, host.ended.set)
+    program = Program(host, ScriptedChannel(0))  # type: ignore[arg-type]  # as much of them as is used
+    answer = await program._answer({"op": "act", "action": {}, "timeout_s": 1})
+    assert answer == {"done": {"observation": {}}}
+
+
+async def test_a_step_that_is_told_to_stop_while_the_server_is_about_to_be_asked_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("environments.browser.guest.browser_session.gather_s", lambda _: 5.0)
+    program = Program(ScriptedHost(asks=True), ScriptedChannel(0))  # type: ignore[arg-type]
+    asyncio.get_running_loop().call_later(0.01, program._interrupt)
+    assert await program._answer({"op": "act", "action": {}, "timeout_s": 1}) == {"late": True}
+
+
+async def test_an_action_that_was_told_to_stop_has_ended_before_the_next_begins() -> None:
+    host = ScriptedHost({}, asks=True)
+    program = Program(host, ScriptedChannel(0))  # type: ignore[arg-type]  # as much of them as is used
+    act = {"op": "act", "action": {}, "timeout_s": 1}
+    assert await program._answer(act) == {"asked": []}
+    before = program._running
+    assert before is not None
+    program._interrupt()
+    assert await program._answer(act) == {"asked": []}
+    assert before.cancelled()
+    assert program._running is not before
+    program._interrupt()

@@ -15,8 +15,11 @@ import pytest
 import pytest_asyncio
 import trustme
 
+from environments.browser.driver import MAX_HEARD_BYTES, MAX_VALUES
 from environments.browser.guest import proxy as proxy_module
-from environments.browser.guest.proxy import Proxy
+from environments.browser.guest.proxy import MAX_ASKED, MAX_BODY, MAX_HEAD, MAX_URL, MAX_WAITING, READ_BYTES, Proxy
+from environments.browser.urls import MAX_CHARS
+from environments.programs import MAX_ANSWER_BYTES
 
 PAGE = {"status": 200, "headers": [["Content-Type", "text/html"], ["Connection", "x"]], "body": "PGgxPkhpPC9oMT4="}
 
@@ -137,6 +140,25 @@ async def test_a_tunnel_to_another_port_is_told_and_never_opened(proxy: Proxy, b
     opening = asyncio.ensure_future(browser.tunnel(target))
     [exchange] = await asked(proxy)
     assert (exchange["method"], exchange["url"]) == ("CONNECT", f"https://{target}/")
+    proxy.deliver([{"id": exchange["id"], "status": 403, "headers": [], "body": ""}])
+    assert (await opening).startswith(b"HTTP/1.1 403")
+
+
+async def test_a_tunnel_to_a_port_that_the_server_allows_is_tls(proxy: Proxy, browser: Browser) -> None:
+    opening = asyncio.ensure_future(browser.tunnel("docs.test:8443"))
+    [exchange] = await asked(proxy)
+    proxy.deliver([{"id": exchange["id"], "status": 200, "headers": [], "body": ""}])
+    assert (await opening).startswith(b"HTTP/1.1 200")
+    await browser.encrypt()
+    browser.send(b"GET /x HTTP/1.1\r\nHost: docs.test:8443\r\n\r\n")
+    [exchange] = await asked(proxy)
+    assert exchange["url"] == "https://docs.test:8443/x"
+
+
+async def test_a_tunnel_in_a_tunnel_is_never_opened(proxy: Proxy, browser: Browser) -> None:
+    await browser.tunnel("socket.test:80")
+    opening = asyncio.ensure_future(browser.tunnel("docs.test:8443"))
+    [exchange] = await asked(proxy)
     proxy.deliver([{"id": exchange["id"], "status": 200, "headers": [], "body": ""}])
     assert (await opening).startswith(b"HTTP/1.1 400")
 
@@ -169,6 +191,67 @@ async def test_what_is_too_much_is_refused(proxy: Proxy, browser: Browser, monke
     assert (await second.answer())[0].startswith(b"HTTP/1.1 503")
     assert proxy.take() == []
     await second.leave()
+
+
+async def test_what_the_server_would_not_take_is_refused_where_it_is_asked(
+    proxy: Proxy, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser.send(b"GET http://shop.test/" + b"x" * MAX_CHARS + b" HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    assert (await browser.answer())[0].startswith(b"HTTP/1.1 414")
+    monkeypatch.setattr(proxy_module, "MAX_ASKED", 60)
+    browser.send(b"GET http://shop.test/1234567890 HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    [exchange] = await asked(proxy)
+    proxy.deliver([{"id": exchange["id"], **PAGE}])
+    assert (await browser.answer())[1] == b"<h1>Hi</h1>"
+    browser.send(b"GET http://shop.test/1234567890 HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    assert (await browser.answer())[0].startswith(b"HTTP/1.1 413"), "too much since the action began"
+    proxy.begin_action()
+    browser.send(b"GET http://shop.test/1234567890 HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+    assert len(await asked(proxy)) == 1
+
+
+def test_all_that_may_be_asked_is_heard_by_the_server() -> None:
+    """A character of an address or a header is two bytes and one value at most; four bytes stand for a body's three."""
+    assert MAX_URL == MAX_CHARS
+    assert 2 * MAX_HEAD + MAX_BODY * 4 // 3 + (1 << 20) < MAX_ANSWER_BYTES
+    assert MAX_HEAD + READ_BYTES + 10 * MAX_WAITING < MAX_VALUES
+    assert 2 * MAX_ASKED + MAX_ANSWER_BYTES + (4 << 20) < MAX_HEARD_BYTES
+
+
+async def test_what_the_server_does_not_hear_at_once_is_told_in_parts(proxy: Proxy) -> None:
+    asking = [
+        asyncio.ensure_future(proxy.ask("POST", "http://a.test/", [], b"x" * size))
+        for size in (MAX_BODY - 10, 10, 1, MAX_BODY, 0)
+    ]
+    taken = []
+    while proxy.waiting < len(asking):
+        await asyncio.sleep(0)
+    while proxy.arrived.is_set():
+        taken.append([exchange["id"] for exchange in proxy.take()])
+    assert taken == [[1, 2], [3], [4, 5]]
+    proxy.deliver([{"id": number, **PAGE} for number in range(1, 6)])
+    await asyncio.gather(*asking)
+
+
+async def test_long_heads_are_told_in_parts_too(proxy: Proxy) -> None:
+    long = [("x", "," * (MAX_HEAD // 2))]
+    asking = [asyncio.ensure_future(proxy.ask("GET", "http://a.test/", long, b"")) for _ in range(3)]
+    while proxy.waiting < len(asking):
+        await asyncio.sleep(0)
+    assert [len(proxy.take()) for _ in range(3)] == [1, 1, 1]
+    proxy.deliver([{"id": number, **PAGE} for number in range(1, 4)])
+    await asyncio.gather(*asking)
+
+
+async def test_what_a_step_took_with_it_is_told_again_by_the_next(proxy: Proxy) -> None:
+    asking = [asyncio.ensure_future(proxy.ask("GET", f"http://a.test/{n}", [], b"")) for n in range(3)]
+    assert [exchange["id"] for exchange in await asked(proxy)] == [1, 2, 3]
+    proxy.deliver([{"id": 2, **PAGE, "delay_s": 0.05}])  # its answer is on its way
+    proxy.begin_action()
+    assert [exchange["id"] for exchange in await asked(proxy)] == [1, 3]
+    proxy.deliver([{"id": number, **PAGE} for number in (1, 3)])
+    await asyncio.wait_for(proxy.settled.wait(), 5)
+    await asyncio.gather(*asking)
 
 
 @pytest.mark.parametrize("junk", [b"\x16\x03\x01junk\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a" * 200_000])
