@@ -15,6 +15,7 @@ from environments.browser import seen
 from environments.browser.actions import KINDS, ActionError, Viewport, action_schema, parse_action, read_kind
 from environments.browser.computer import BESIDE, KIND, Computer
 from environments.browser.driver import Driver, Seen
+from environments.browser.notes import first_of_each
 from environments.browser.options import Options
 from environments.browser.play import Play
 from environments.browser.traffic import Traffic
@@ -167,7 +168,7 @@ class Browsing:
         )
 
     def _note(self, notes: Sequence[JsonObject]) -> None:
-        self._notes = [*self._notes, *notes][:MAX_NOTES]
+        self._notes = first_of_each([*self._notes, *notes], MAX_NOTES)
 
     async def _act(self, request: JsonObject, context: StepContext, left_s: float | None = None) -> Transition:
         """`left_s`: what is left of the step's time, where something came before."""

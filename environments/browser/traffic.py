@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from environments.browser.urls import UrlPolicy
+from environments.browser.urls import Refusal, UrlPolicy
 from environments.browser.web.messages import Request, Response
 from environments.browser.web.web import Web
 from envserver.network.egress import Egress, EgressError
@@ -27,6 +27,7 @@ class Traffic:
         self._listed: list[dict[str, Any]] = []
         self._count = 0
         self._refused: list[dict[str, str]] = []
+        self._refused_not_listed = 0
 
     async def answer(self, request: Request) -> Response:
         """Never an exception, whatever a page has asked for."""
@@ -42,8 +43,7 @@ class Traffic:
     async def _answer(self, request: Request) -> Response:
         refusal = self._policy.check(request.url, "resource")
         if refusal is not None:
-            if len(self._refused) < MAX_LISTED:
-                self._refused.append({"detector": refusal.detector, "evidence": request.url[:MAX_URL]})
+            self._note(refusal, request)
             return Response.plain(f"{refusal.message}\n", 403)
         if request.method == "CONNECT":
             return Response.plain("", 200)  # what is asked through the tunnel is asked here, each
@@ -58,6 +58,13 @@ class Traffic:
             return Response.plain("The request has failed.\n", 502)
         return Response(found.status, found.headers, found.body)
 
+    def _note(self, refusal: Refusal, request: Request) -> None:
+        """The first of each detector in any case."""
+        if len(self._refused) < MAX_LISTED or refusal.detector not in {each["detector"] for each in self._refused}:
+            self._refused.append({"detector": refusal.detector, "evidence": request.url[:MAX_URL]})
+        else:
+            self._refused_not_listed += 1
+
     def take(self) -> tuple[dict[str, Any], list[dict[str, str]]]:
         """For a step's info: what was asked since this was last called; and what of it was refused."""
         listed, refused, count = self._listed, self._refused, self._count
@@ -65,4 +72,6 @@ class Traffic:
         told: dict[str, Any] = {"requests": listed} if listed else {}
         if count > len(listed):
             told["requests_not_listed"] = count - len(listed)
+        if self._refused_not_listed:
+            told["detectors_not_listed"], self._refused_not_listed = self._refused_not_listed, 0
         return told, refused

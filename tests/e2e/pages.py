@@ -112,8 +112,22 @@ ASKING = (
 <button onclick="alert('Well'); log('alert is over')">Alert</button>
 <button onclick="log('confirm', confirm('Sure?'))">Confirm</button>
 <button onclick="log('prompt', prompt('Name?', 'nobody'))">Prompt</button>
-<button onclick="log('both', confirm('One?'), confirm('Two?'))">Both</button>"""
+<button onclick="log('both', confirm('One?'), confirm('Two?'))">Both</button>
+<button onclick="for (;;) confirm('Again?')">Endless</button>
+<button onclick="inWindow()">Window</button><button onclick="logIn()">Log in</button>
+<script>
+  const inWindow = () => { const one = open("about:blank"); log("window", one.confirm("From there?")); one.close(); };
+  const logIn = () => {
+    open("/logging-in");
+    addEventListener("message", (event) => log("logged in as", event.data));
+  };
+</script>"""
 )
+
+LOGGING_IN = """<title>Log in</title><script>
+  opener.postMessage("user", "*");
+  close();
+</script>"""
 
 FRAMES = (
     LOG
@@ -234,7 +248,8 @@ WAITING = "<title>Waiting</title><p>Here already</p><img src=/slow alt=Slow>"
 
 PAGES: Pages = {
     "/": POINTER, "/form": FORM, "/far": FAR, "/files": FILES, "/table.csv": TABLE, "/above": ABOVE, "/tabs": TABS,
-    "/next": NEXT, "/asking": ASKING, "/frames": FRAMES, "/inner": INNER, "/permissions": PERMISSIONS,
+    "/next": NEXT, "/asking": ASKING, "/logging-in": LOGGING_IN, "/frames": FRAMES, "/inner": INNER,
+    "/permissions": PERMISSIONS,
     "/changing": CHANGING, "/slow": SLOW, "/waiting": WAITING, "/clobbered": CLOBBERED, "/replaced": REPLACED,
     "/lying": LYING, "/unreadable": UNREADABLE, "/halves": HALVES, "/polling": POLLING, "/late": LATE, "/noise": NOISE,
     "/place": PLACE, "/later": LATER, "/login": LOGIN,

@@ -42,7 +42,7 @@ class Visit:
 
     async def do(self, kind: str, **members: Any) -> dict[str, Any]:
         result = await self.try_to(kind, **members)
-        assert "error" not in result.observation, result.observation
+        assert "error" not in result.observation, result.observation["error"]
         seen: dict[str, Any] = result.observation
         return seen
 
@@ -312,6 +312,40 @@ async def test_questions_of_a_page_are_answered_by_rule(server: AsyncClient, rul
         assert [(each["message"], each["answer"]) for each in told] == [
             (message, f"{rule}ed") for message in ("Well", "Sure?", "Name?")
         ]
+
+
+@pytest.mark.parametrize(("rule", "said"), [("accept", "window true"), ("dismiss", "window false")])
+async def test_a_window_is_answered_as_soon_as_it_asks(server: AsyncClient, rule: str, said: str) -> None:
+    visit = await visiting(server, "/asking", dialogs=rule)
+    async with visit.episode:
+        told = (await visit.do("click", on='button "Window"'))["dialogs"]
+        assert [(each["message"], each["answer"]) for each in told] == [("From there?", f"{rule}ed")]
+        assert await visit.log() == [said]
+
+
+async def test_a_window_that_closes_itself_leaves_what_opened_it(server: AsyncClient) -> None:
+    visit = await visiting(server, "/asking")
+    async with visit.episode:
+        for number in range(1, 6):
+            seen = await visit.do("click", on='button "Log in"')
+            assert seen["title"] == "Asking"
+            assert 'button "Log in"' in seen["text"]
+            assert "loading" not in seen
+            assert len(await visit.log()) >= number
+
+
+async def test_who_asks_without_end_is_closed(server: AsyncClient) -> None:
+    visit = await visiting(server, "/asking")
+    async with visit.episode:
+        seen = await visit.do("click", on='button "Endless"')
+        answered = 0
+        while "dialog" in seen:
+            seen = (await visit.try_to("dialog", accept=True)).observation
+            answered += 1
+            assert answered < 50
+        assert any("in a row: its tab was closed" in notice for notice in seen["notices"])
+        seen = await visit.do("goto", url=f"{URL}/next")
+        assert seen["url"] == f"{URL}/next"
 
 
 async def test_frames_and_shadows_are_part_of_the_page(server: AsyncClient) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from environments.browser.actions import ActionError
+from environments.browser.actions.kinds import MAX_TYPED
 from environments.browser.actions.members import read_number, read_text
 from environments.browser.computer.keys import chords_of_text, modifiers, presses
 from environments.browser.computer.screen import Screen, pictures, told
@@ -71,19 +72,22 @@ def tool(version: str, screen: Screen) -> JsonObject:
 def tool_schema(screen: Screen) -> JsonObject:
     """The same tool for models that were not taught it: name, description and parameters."""
     point = {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2, "maxItems": 2}
-    whole = {"type": "integer", "minimum": 0}
     members = {
         "action": {"type": "string", "enum": list(MEMBERS), "description": "What to do"},
         "coordinate": {**point, "description": "[x, y]; where the pointer is when left out"},
         "start_coordinate": {**point, "description": "Where left_click_drag begins"},
         "text": {
             "type": "string",
+            "maxLength": MAX_TYPED,
             "description": "What to type; a key such as Return or ctrl+a; or keys held during a click or scroll",
         },
-        "key": {"type": "string", "description": "Keys held during a click; text says the same"},
-        "repeat": {**whole, "description": "How many times the key is pressed"},
+        "key": {"type": "string", "description": "Keys held during a click, as text says them"},
+        "repeat": {**_whole_from(1, MAX_REPEAT), "description": "How many times the key is pressed"},
         "scroll_direction": {"type": "string", "enum": list(_DIRECTIONS), "description": "For scroll"},
-        "scroll_amount": {**whole, "description": f"Clicks of the wheel, {SCROLL_PIXELS} pixels each"},
+        "scroll_amount": {
+            **_whole_from(0, MAX_SCROLL_CLICKS),
+            "description": f"Clicks of the wheel, {SCROLL_PIXELS} pixels each",
+        },
         "duration": {"type": "number", "minimum": 0, "maximum": MAX_S, "description": "Seconds, for wait and hold_key"},
         "region": {**point, "minItems": 4, "maxItems": 4, "description": "[x0, y0, x1, y1], for zoom"},
     }
@@ -93,6 +97,10 @@ def tool_schema(screen: Screen) -> JsonObject:
         "description": f"Use the mouse and the keyboard of a screen of {size} pixels, and see it.",
         "parameters": {"type": "object", "properties": members, "required": ["action"]},
     }
+
+
+def _whole_from(low: int, high: int) -> JsonObject:
+    return {"type": "integer", "minimum": low, "maximum": high}
 
 
 def actions_of(use: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
@@ -119,7 +127,7 @@ def read(given: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
         if name not in given:
             raise ActionError(f"{action!r} needs a member {name!r}")
     if action in CLICKS:
-        held = modifiers(given.get("text", given.get("key")))
+        held = modifiers(given.get("text"), given.get("key"))
         return [{"type": "click", **_at(given, screen), **CLICKS[action], **held}]
     return _READERS[action](given, screen)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+from environments.browser.notes import first_of_each
 from environments.browser.traffic import MAX_LISTED
 from environments.environment import JsonObject, Transition
 from envserver_sdk.models import Outcome
@@ -49,15 +49,11 @@ def _picture(observation: JsonObject) -> JsonObject:
 
 
 def _info(infos: Sequence[JsonObject]) -> JsonObject:
-    info: dict[str, Any] = {}
-    for each in infos:
-        for name, value in each.items():
-            if name in info and name in ("requests", "detectors"):
-                info[name] = [*info[name], *value]
-            else:
-                info[name] = value
-    unlisted = sum(each.get("requests_not_listed", 0) for each in infos)
-    unlisted += max(0, len(info.get("requests", ())) - MAX_LISTED)
-    if unlisted:
-        info |= {"requests": info["requests"][:MAX_LISTED], "requests_not_listed": unlisted}
+    """What is listed is listed of them all, within the bounds of one action; of anything else the last one counts."""
+    info = {name: value for each in infos for name, value in each.items()}
+    for name in ("requests", "detectors"):
+        listed = [one for each in infos for one in each.get(name, ())]
+        kept = first_of_each(listed, MAX_LISTED) if name == "detectors" else listed[:MAX_LISTED]
+        left_out = len(listed) - len(kept) + sum(each.get(f"{name}_not_listed", 0) for each in infos)
+        info |= ({name: kept} if kept else {}) | ({f"{name}_not_listed": left_out} if left_out else {})
     return info

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from environments.browser.actions import ActionError
-from environments.browser.actions.keys import MODIFIERS, canonical, split_chord
+from environments.browser.actions.keys import MAX_CHORD_KEYS, MODIFIERS, canonical, split_chord
 from environments.browser.actions.members import read_text
 from environments.browser.computer.screen import Screen
 from environments.environment import JsonObject
@@ -29,6 +29,8 @@ SHORTCUTS: Mapping[str, JsonObject] = {
 
 MAX_PRESSES = 100
 """In one action: each may be a call to the sandbox of its own."""
+MAX_NAMES = MAX_PRESSES + MAX_CHORD_KEYS - 1
+"""Of OpenAI's: those that are pressed, and those that are held down with each of them."""
 
 ANSWERS: Mapping[str, bool] = {"Enter": True, "NumpadEnter": True, "Space": True, "Escape": False}
 """What keys do to a dialog."""
@@ -67,19 +69,24 @@ def chords_of_names(names: Any) -> list[str]:
     return [_joined([*held, key]) for key in pressed] or [_joined(held)]
 
 
-def modifiers(value: Any) -> JsonObject:
+def modifiers(*values: Any) -> JsonObject:
     """Keys that are held down during a click, in either way of writing, as a member of an action; none for None.
 
     Raises: ActionError.
     """
+    held = dict.fromkeys(key for value in values for key in _held(value))
+    return {"modifiers": list(held)} if held else {}
+
+
+def _held(value: Any) -> list[str]:
     if value is None or value in ("", []):
-        return {}
+        return []
     parts = [part for each in (value if isinstance(value, list) else [value]) for part in _split_name(each)]
     keys = [_key(part) for part in parts]
     for key in keys:
         if key not in MODIFIERS:
             raise ActionError(f"{quoted(key)} cannot be held during a click; {', '.join(MODIFIERS)} can")
-    return {"modifiers": list(dict.fromkeys(keys))}
+    return keys
 
 
 def _split_name(name: Any) -> list[str]:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from environments.browser.actions import ActionError
-from environments.browser.actions.kinds import MAX_SCROLL, MAX_VIA
+from environments.browser.actions.kinds import MAX_SCROLL, MAX_TYPED, MAX_VIA
 from environments.browser.actions.members import read_number, read_text
-from environments.browser.computer.keys import chords_of_names, modifiers, presses
+from environments.browser.computer.keys import MAX_NAMES, chords_of_names, modifiers, presses
 from environments.browser.computer.screen import BLANK_PNG, Screen, pictures, told
 from environments.environment import JsonObject
 from environments.protocols.hints import did_you_mean, names, quoted
@@ -50,25 +50,34 @@ MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Of each action, what it needs and what it may have besides."""
 
 _PLACE: JsonObject = {"type": "number", "minimum": 0}
+_SCROLL: JsonObject = {"type": "number", "minimum": -MAX_SCROLL, "maximum": MAX_SCROLL}
 _TYPES: Mapping[str, JsonObject] = {
     "x": {**_PLACE, "description": "Pixels from the left edge"},
     "y": {**_PLACE, "description": "Pixels from the top edge"},
     "button": {"type": "string", "enum": list(_BUTTONS), "description": "left when left out"},
     "keys": {
         "type": "array",
-        "items": {"type": "string"},
+        "items": {"type": "string", "minLength": 1},
         "description": "Keys such as ENTER, CTRL or A: pressed together, or held during what is done with the mouse",
     },
     "path": {
         "type": "array",
-        "items": {"type": "object", "properties": {"x": _PLACE, "y": _PLACE}, "required": ["x", "y"]},
+        "items": {
+            "type": "object",
+            "properties": {"x": _PLACE, "y": _PLACE},
+            "required": ["x", "y"],
+            "additionalProperties": False,
+        },
         "minItems": 2,
+        "maxItems": MAX_PATH,
         "description": "Where the mouse goes, from the first point to the last",
     },
-    "scroll_x": {"type": "number", "description": "Pixels to the right"},
-    "scroll_y": {"type": "number", "description": "Pixels down; negative is up"},
-    "text": {"type": "string", "description": "What to type"},
+    "scroll_x": {**_SCROLL, "description": "Pixels to the right"},
+    "scroll_y": {**_SCROLL, "description": "Pixels down; negative is up"},
+    "text": {"type": "string", "maxLength": MAX_TYPED, "description": "What to type"},
 }
+_PRESSED: JsonObject = {"minItems": 1, "maxItems": MAX_NAMES}
+"""There may be no keys to hold, but there are some to press."""
 
 
 def tool(version: str, screen: Screen) -> JsonObject:
@@ -121,6 +130,8 @@ def _any() -> JsonObject:
 def _schema(kind: str) -> JsonObject:
     needed, possible = MEMBERS[kind]
     members = {name: _TYPES[name] for name in (*needed, *possible)}
+    if kind == "keypress":
+        members["keys"] = {**members["keys"], **_PRESSED}
     return {
         "type": "object",
         "properties": {"type": {"const": kind}, **members},
@@ -206,10 +217,12 @@ def _click(given: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
     button = given.get("button", "left")
     if not isinstance(button, str) or button not in _BUTTONS:
         raise ActionError(f"'button' is {quoted(button)}, must be one of {names(_BUTTONS)}")
-    action = _BUTTONS[button]
-    if action["type"] != "click":
-        return [dict(action)]
-    return [{**action, **_at(given, screen), **modifiers(given.get("keys"))}]
+    action, place, held = _BUTTONS[button], _at(given, screen), modifiers(given.get("keys"))
+    if action["type"] == "click":
+        return [{**action, **place, **held}]
+    if held:
+        raise ActionError(f"no keys are held during {button!r}, which is the browser's own")
+    return [dict(action)]
 
 
 def _drag(given: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
@@ -235,7 +248,8 @@ def _scroll(given: Mapping[str, Any], screen: Screen) -> list[JsonObject]:
     far = [read_number(f"{name!r}", given.get(name, 0)) for name in ("scroll_x", "scroll_y")]
     if any(abs(each) > MAX_SCROLL for each in far):
         raise ActionError(f"'scroll_x' and 'scroll_y' must be from -{MAX_SCROLL} to {MAX_SCROLL}")
-    dx, dy = screen.distance(*far)
+    # The pixels of a screen that is smaller than the viewport are larger, and no action scrolls further than that.
+    dx, dy = (max(-MAX_SCROLL, min(each, MAX_SCROLL)) for each in screen.distance(*far))
     return [{"type": "scroll", "dx": dx, "dy": dy, **_at(given, screen), **modifiers(given.get("keys"))}]
 
 

@@ -94,8 +94,16 @@ def told(observation: Mapping[str, Any]) -> str:
         asked = f"{dialog.get('type', 'dialog')} is open: {dialog.get('message', '')}"
         lines.append(f"A {asked} (Return is OK, Escape is Cancel)")
     lines += [
+        f"The page asks for {'files' if chooser.get('multiple') else 'a file'}"
+        for chooser in _objects([observation.get("file_chooser")])
+    ]
+    lines += [
         f"A {each.get('type', 'dialog')} was {each.get('answer', '')}: {each.get('message', '')}"
         for each in _objects(observation.get("dialogs"))
+    ]
+    lines += [
+        f"{each.get('origin', 'A page')} asked for permission: {each.get('permission', '')} ({each.get('answer', '')})"
+        for each in _objects(observation.get("permissions"))
     ]
     lines += [f"Downloaded: {each.get('path') or each.get('error')}" for each in _objects(observation.get("downloads"))]
     lines += [str(notice) for notice in observation.get("notices", ())]

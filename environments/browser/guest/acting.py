@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
 from typing import Any
 
-from playwright.async_api import Error, Locator, Page
+from playwright.async_api import Error, Frame, Locator, Page
 
 from environments.browser.guest import snapshot
 from environments.browser.guest.tabs import MAX_TABS, Tab, Tabs, devtools
@@ -19,6 +19,15 @@ Request = dict[str, Any]
 OPTIONS_JS = "e => e.tagName === 'SELECT' ? [...e.options].map(o => [o.label, o.value]) : null"
 FRAMES_JS = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 DRAG_MOVES = 10
+"""Of the pointer, from one place to the next."""
+MAX_VIA_MOVES = 100
+"""To all given points on the way: with many of them each is near to the one before."""
+MOVE_S = 0.05
+"""What a move takes, at most: a page hears of one each time that it is drawn."""
+AGAIN_S = 0.1
+"""How long before a text is looked for once more."""
+FRAME_S = 0.5
+"""How long a frame in a page may take to tell whether a text is seen in it."""
 MAX_REASON = 500
 MAX_LABEL = 40
 """Characters of each option that could have been selected."""
@@ -43,7 +52,14 @@ def needed_s(request: Request, action_timeout_s: float) -> float:
         return float(request["time_s"]) + 1
     if request["type"] == "type":
         return action_timeout_s + TYPE_S * len(request["text"])
+    if via := request.get("via"):
+        return action_timeout_s + MOVE_S * len(via) * _moves(len(via))
     return action_timeout_s
+
+
+def _moves(points: int) -> int:
+    """To each of so many on the way of a drag, of which there is at least one."""
+    return max(1, min(DRAG_MOVES, MAX_VIA_MOVES // points))
 
 
 def late(limit_s: float) -> str:
@@ -75,14 +91,14 @@ class Acts:
             if x in request:
                 tab.cursor = request[x], request[y]
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _held(self, keys: Iterable[str]) -> AsyncIterator[None]:
         """Keys are down meanwhile, and up again whatever happens."""
         keyboard, down = self._page.keyboard, []
         try:
             for key in keys:
+                down.append(key)  # before it is: that may be cut short
                 await keyboard.down(key)
-                down.append(key)
             yield
         finally:
             for key in reversed(down):
@@ -149,10 +165,12 @@ class Acts:
         start = await self._point(request)
         await mouse.move(*start)
         tab.cursor = start
-        await mouse.down()
+        via = request.get("via", [])
         try:
-            for x, y in request.get("via", []):
-                await mouse.move(x, y, steps=DRAG_MOVES)
+            await mouse.down()  # in here: it may be cut short when the button is down already
+            for x, y in via:
+                await mouse.move(x, y, steps=_moves(len(via)))
+                tab.cursor = x, y
             end = await self._point(request, "to_")
             await mouse.move(*end, steps=DRAG_MOVES)
             tab.cursor = end
@@ -229,13 +247,15 @@ class Acts:
             {"name": file["name"], "mimeType": file["mime_type"], "buffer": base64.b64decode(file["content_base64"])}
             for file in request["files"]
         ]
-        chooser, self._tab.chooser = self._tab.chooser, None
+        tab, chooser = self._tab, self._tab.chooser
         if "ref" in request:
             await (await self._element(request["ref"])).set_input_files(files, timeout=self.timeout_ms)
         elif chooser is not None:
             await chooser.set_files(files, timeout=self.timeout_ms)
         else:
             raise ActError("no page has asked for files: name the field's ref, or click what opens it")
+        if tab.chooser is chooser:
+            tab.chooser = None  # answered; until then a policy may try again
 
     # Pages.
 
@@ -292,9 +312,17 @@ class Acts:
                 lambda url: request["url"] in url, wait_until="commit", timeout=self.timeout_ms
             )
         else:
-            state: Any = "visible" if "text" in request else "hidden"
-            text = request["text"] if "text" in request else request["text_gone"]
-            await self._page.get_by_text(text).first.wait_for(state=state, timeout=self.timeout_ms)
+            seen = "text" in request
+            await self._until(request["text" if seen else "text_gone"], seen=seen)
+
+    async def _until(self, text: str, *, seen: bool) -> None:
+        """Raises: TimeoutError."""
+        page = self._page
+        async with asyncio.timeout(self.timeout_ms / 1000):
+            while True:
+                if await _is_seen(page, text) is seen:
+                    return
+                await asyncio.sleep(AGAIN_S)
 
     async def _pause(self, time_s: float) -> None:
         most_s = self.timeout_ms / 1000
@@ -308,8 +336,33 @@ class Acts:
         await self._tabs.answer(accept=request["accept"], text=request.get("text"))
 
 
+async def _is_seen(page: Page, text: str) -> bool:
+    """In the page or in a frame in it, as its outline shows them. A frame that does not answer shows nothing.
+
+    Raises: playwright.async_api.Error for a page that is gone.
+    """
+    if await _is_seen_in(page.main_frame, text):
+        return True
+    others = [frame for frame in page.frames if frame.url and frame is not page.main_frame]  # else it was refused
+    return any(await asyncio.gather(*(_is_seen_in_time(frame, text) for frame in others)))
+
+
+async def _is_seen_in_time(frame: Frame, text: str) -> bool:
+    with contextlib.suppress(Error, TimeoutError):  # it may go meanwhile
+        return await asyncio.wait_for(_is_seen_in(frame, text), FRAME_S)
+    return False
+
+
+async def _is_seen_in(frame: Frame, text: str) -> bool:
+    """Raises: playwright.async_api.Error."""
+    seen = await frame.get_by_text(text).filter(visible=True).count() > 0
+    while seen and frame.parent_frame is not None:
+        seen, frame = await (await frame.frame_element()).is_visible(), frame.parent_frame
+    return seen
+
+
 def reason(error: BaseException | None, limit_s: float) -> str | None:
-    """In a policy's words."""
+    """In a policy's words. Raises: what is no action's error, but a defect of this program."""
     return None if error is None else _words_of(error, limit_s)[:MAX_REASON]
 
 
@@ -325,4 +378,4 @@ def _words_of(error: BaseException, limit_s: float) -> str:
             return f"{gone[1]} is not on the page any more: look at the page again"
         why = [line for line in lines if any(known in line for known in REASONS)]
         return "; ".join([late(limit_s) if _LATE.fullmatch(what) else what, *dict.fromkeys(why[:3])])
-    return f"{type(error).__name__}: {error}"
+    raise error

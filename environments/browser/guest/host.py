@@ -37,6 +37,8 @@ TICK_S = 0.02
 """A page gets so long to make something of what it was sent."""
 CLOSE_S = 3.0
 DYING_S = 0.3
+MAX_SHOWN = 300
+"""Characters of an address in a notice."""
 MAX_QUESTION = 1000
 """Characters of a dialog's message, and of what it suggests."""
 CONTEXT = ("viewport", "locale", "timezone")
@@ -54,6 +56,8 @@ class Host:
         self._context: BrowserContext
         self._options: dict[str, Any] = {}
         self._remembered = Remembered()
+        self._deaths = 0
+        """Of browsers, since a page was last seen."""
         self._whole = True
         """False while a browser that died has not been replaced in full, should a step end in between."""
         self._given_up = False
@@ -77,15 +81,20 @@ class Host:
     async def begin(self, request: dict[str, Any]) -> dict[str, Any]:
         """The first observation. Raises: playwright.async_api.Error."""
         options = request["options"]
-        if any(self._options.get(name) != options[name] for name in CONTEXT):
+        if any(self._options.get(name) != options[name] for name in CONTEXT) or not self._chromium.alive:
             await self.open(options)
         self._options, self.tabs.rule = options, options["dialogs"]
-        self._remembered = Remembered()
+        self._remembered, self._deaths = Remembered(), 0
         self._looks = Looks(self.tabs, options, self._remembered)
         self._acts = Acts(self.tabs, self._new_page)
         limit_s = max(FIRST_S, self._options["action_timeout_s"])
         error = await self._try({"type": "goto", "url": request["url"]}, limit_s)
-        return await self._observe(error, {}, FIRST_S, doubtful=error is not None)
+        if error == late(limit_s):
+            raise Error(f"the first page did not come: {error}")
+        seen = await self._observe(error, {}, FIRST_S, doubtful=error is not None)
+        if self._chromium.starts > 1:
+            raise Error("the browser died while its first page came")
+        return seen
 
     async def _enter(self, context: BrowserContext) -> None:
         """Raises: playwright.async_api.Error."""
@@ -111,6 +120,8 @@ class Host:
         elif request["type"] in LOOKING:
             shown, error = await self._look(request)
         else:
+            if request["type"] != "dialog":
+                self.tabs.questions = 0
             error = await self._try(request, limit_s)
             if error == late(limit_s) and limit_s < wanted_s:
                 error = cut_short(limit_s)
@@ -141,14 +152,7 @@ class Host:
     async def _race(self, work: Awaitable[Any], limit_s: float) -> str | None:
         """The action's end, or a dialog that it waits behind, or its limit, whichever comes first."""
         acting: asyncio.Task[Any] = asyncio.ensure_future(work)
-        opened = asyncio.ensure_future(self.tabs.dialog_opened.wait())
-        try:
-            await asyncio.wait({acting, opened}, timeout=limit_s + 1, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            drop(acting)  # else it would go on under the next action
-            raise
-        finally:
-            opened.cancel()
+        await self._end_or_dialog(acting, limit_s + 1)
         if not acting.done() and self.tabs.dialog is not None:
             self._blocked = acting
             acting.add_done_callback(hear)
@@ -157,6 +161,24 @@ class Host:
             drop(acting)
             return late(limit_s)
         return reason(acting.exception(), limit_s)
+
+    async def _end_or_dialog(self, work: asyncio.Future[Any], within_s: float | None = None) -> None:
+        """Wait until it has ended, or a dialog is open that has not gone with its page, or so long."""
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    opened = asyncio.ensure_future(self.tabs.dialog_opened.wait())
+                    try:
+                        await asyncio.wait({work, opened}, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        opened.cancel()
+                    if work.done() or self.tabs.dialog is not None:
+                        return
+        except TimeoutError:
+            return
+        except asyncio.CancelledError:
+            drop(work)  # else it would go on under the next action
+            raise
 
     async def _look(self, request: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
         try:
@@ -174,6 +196,7 @@ class Host:
         if await self._lives():
             try:
                 seen = await self._seen(settle_s, doubtful=doubtful)
+                self._deaths = 0
             except (Error, TimeoutError) as unseen:
                 error = await self._recover_page() or self._why(error, unseen)
         if not await self._lives():
@@ -181,7 +204,11 @@ class Host:
             await self._restart()
             seen = await self._seen_after_all(settle_s)
         refused = await self._leave_forbidden()
-        if refused or not seen:
+        if refused:  # what was seen may be of such a page
+            seen, shown = {}, {}
+            for tab in self.tabs.all:
+                tab.shown = ""
+        if not seen:
             seen = await self._place()
         await self.tabs.save()
         answer = {**together(shown, seen), **self.tabs.take_events(), **self._beside_the_page()}
@@ -211,13 +238,25 @@ class Host:
 
     async def _seen(self, settle_s: float, *, doubtful: bool) -> dict[str, Any]:
         """Raises: playwright.async_api.Error, TimeoutError for a page that does not answer."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + settle_s
+        while True:
+            closings = self.tabs.closings
+            try:
+                return await self._seen_of_current(ends_at, doubtful=doubtful)
+            except Error as error:
+                # A tab may have closed itself meanwhile, as windows to log in do: then another is the current one.
+                if not await self.tabs.closed_since(closings, error) or loop.time() >= ends_at + LOOK_S:
+                    raise
+
+    async def _seen_of_current(self, ends_at: float, *, doubtful: bool) -> dict[str, Any]:
+        """Raises: playwright.async_api.Error, TimeoutError for a page that does not answer."""
         doubtful = doubtful or self.tabs.current.crashed
         if self.tabs.dialog is None and doubtful and not await self._answers(self.tabs.current):
             raise Error("the page does not answer")
         if self.tabs.dialog is not None:
             return await self._looks.place()
         loop, failures = asyncio.get_running_loop(), 0
-        ends_at = loop.time() + settle_s
         while True:
             await self.tabs.windows()
             left_s = ends_at - loop.time()
@@ -266,14 +305,7 @@ class Host:
 
     async def _race_dialog(self, work: Awaitable[T]) -> T | None:
         seeing = asyncio.ensure_future(work)
-        opened = asyncio.ensure_future(self.tabs.dialog_opened.wait())
-        try:
-            await asyncio.wait({seeing, opened}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            drop(seeing)
-            raise
-        finally:
-            opened.cancel()
+        await self._end_or_dialog(seeing)
         if seeing.done():
             return seeing.result()
         drop(seeing)
@@ -330,6 +362,7 @@ class Host:
         """The browser anew, with its profile, its cookies and its tabs."""
         self._unblock()
         self._whole = False
+        self._deaths += 1
         context, kept = await self._chromium.start_again(self._options)
         try:
             await self._remembered.put_back(context)
@@ -345,7 +378,10 @@ class Host:
             self.tabs.tell(f"{origin} had more in its sessionStorage than is kept: that is gone")
 
     async def _refill(self) -> None:
-        """The tabs of the browser before. Raises: playwright.async_api.Error, should this one die, too."""
+        """The tabs of the browser before, but for those that may have killed more than one.
+
+        Raises: playwright.async_api.Error, should this one die, too.
+        """
         opened = [self.tabs.current]
         for number, left in enumerate(self._remembered.tabs):
             if number > 0:
@@ -353,6 +389,9 @@ class Host:
             tab = opened[number]
             tab.session = left.session
             await self._remembered.put_back_tab(tab.page, left.session)
+            if self._deaths > (1 if number == self._remembered.number - 1 else 2):
+                self.tabs.tell(f"{left.url[:MAX_SHOWN]} was not opened again: the browser may have died of it")
+                continue
             await quietly(tab.page.goto(left.url, wait_until="commit", timeout=CLOSE_S * 1000))
         current = opened[min(self._remembered.number, len(opened)) - 1]
         if current in self.tabs.all:

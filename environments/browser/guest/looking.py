@@ -31,11 +31,13 @@ ZOOM = 2.0
 """How many times larger a part of a page is shown."""
 MAX_STORED = 200_000
 """Characters of each of a page's storages that are remembered for a browser that dies."""
+MAX_COMPARED = 1_000_000
+"""Characters of two texts: nothing else goes on meanwhile."""
 MAX_PICTURE, MAX_SEEN = 12_000_000, 16_000_000
 """Characters of a picture, and bytes of all that is seen at once: the server takes no more."""
 
 OUTLINE_S = 5.0
-"""How long a page's frames may take to tell their outlines; those that have not by then are shown without."""
+"""How long a page may take to tell its outline; frames that have not by then are shown without."""
 REFUSED_S = 0.3
 """The same where there is a frame that was refused its address: it never tells anything."""
 BODY_S = 0.1
@@ -83,7 +85,8 @@ STATE_JS = """(most) => {
       tag: at.tagName.toLowerCase().slice(0, 100),
       name: called(),
     } : null),
-    local: stored(() => localStorage), session: stored(() => sessionStorage), origin: location.origin,
+    local: stored(() => localStorage), session: stored(() => sessionStorage),
+    origin: tried(() => localStorage && location.origin),  // a sandboxed page has an origin of its own, and no storage
   });
 }"""
 """Runs among the page's own scripts, which may have replaced whatever it uses: what it says is read with care."""
@@ -106,7 +109,6 @@ class Looks:
         tab, wanted = self._tabs.current, self._options["observe"]
         state, outline = await self._state(tab, outlined="text" in wanted)
         tab.title = state["title"]
-        self._remembered.note_page(tab, state)
         place, known = await self.place(), [{"scroll": state["scroll"], "focus": state["focus"]}]
         text = [self._text_of(tab, outline)] if "text" in wanted else []
         if "html" in wanted:
@@ -128,12 +130,13 @@ class Looks:
                 seen.append({"images": [await asyncio.wait_for(self._picture_from_outside(tab), PICTURE_S)]})
         return together(*seen)
 
-    @staticmethod
-    async def _state(tab: Tab, *, outlined: bool) -> tuple[dict[str, Any], str]:
+    async def _state(self, tab: Tab, *, outlined: bool) -> tuple[dict[str, Any], str]:
         """What the page says of itself, and its outline: both asked at once."""
         outline = asyncio.ensure_future(_outline(tab.page)) if outlined else None
         try:
             state = read_state(await tab.page.evaluate(STATE_JS, MAX_STORED))
+            # Before anything else is waited for: the tab may show another page by then.
+            self._remembered.note_page(tab, state)
             return state, await outline if outline is not None else ""
         finally:
             if outline is not None:
@@ -157,7 +160,7 @@ class Looks:
 
     def _text_of(self, tab: Tab, text: str) -> dict[str, Any]:
         before, tab.snapshot = tab.shown, text
-        if self._options["changes"] and before:
+        if self._options["changes"] and before and len(before) + len(text) < MAX_COMPARED:
             changes = snapshot.difference(before, text)
             if len(changes) < len(text) // 2:
                 return self._cut("changes", changes or "(nothing has changed)", f"read_page for all of it{OR_FIND}")
@@ -253,7 +256,14 @@ def _moved(clip: Mapping[str, float], across: float, down: float) -> dict[str, f
 
 async def _outline(page: Page) -> str:
     """Of what is in its body."""
-    within_s = OUTLINE_S if all(frame.url for frame in page.frames) else REFUSED_S
+    if not all(frame.url for frame in page.frames):
+        with contextlib.suppress(Error):  # the page itself may take longer than that
+            return await _outline_within(page, REFUSED_S)
+    return await _outline_within(page, OUTLINE_S)
+
+
+async def _outline_within(page: Page, within_s: float) -> str:
+    """Raises: playwright.async_api.Error."""
     outline = asyncio.ensure_future(page.aria_snapshot(mode="ai", timeout=within_s * 1000))
     try:
         await asyncio.wait({outline}, timeout=BODY_S)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,9 @@ from environments.browser.guest.tabs import Tab, Tabs
 MAX_ORIGINS = 50
 """Those that were seen last are remembered."""
 PUT_BACK_S = 3.0
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_ADDRESS = re.compile(r"(?:blob:)?(https?)://(?:[^/?#]*@)?([^/?#]+)", re.IGNORECASE)
+"""Its scheme, and its host with the port."""
 
 LOCAL_JS = """(items) => {
   localStorage.clear();
@@ -54,9 +58,9 @@ class Remembered:
     _works: set[asyncio.Task[None]] = field(default_factory=set)
 
     def note_page(self, tab: Tab, state: dict[str, Any]) -> None:
-        """What the page of a tab stores now, by its own account."""
-        origin = state["origin"]
-        if origin.startswith("http"):
+        """What the page of a tab stores now, by its own account: so only what is its own, by its address."""
+        origin = _origin(tab.page.url)
+        if origin is not None and origin == state["origin"]:
             _note(self._local, origin, state["local"])
             _note(tab.session, origin, state["session"])
 
@@ -112,6 +116,14 @@ class Remembered:
         """Origins whose sessionStorage is lost."""
         found = [origin for left in self.tabs for origin, items in left.session.items() if items is None]
         return list(dict.fromkeys(found))
+
+
+def _origin(url: str) -> str | None:
+    """As its page's `origin` is written; None where it has none, or one that stores nothing."""
+    if (address := _ADDRESS.match(url)) is None:
+        return None
+    scheme, host = address[1].lower(), address[2].lower()
+    return f"{scheme}://{host.removesuffix(DEFAULT_PORTS[scheme])}"
 
 
 def _note(stored: Stored, origin: str, items: list[dict[str, str]] | None) -> None:

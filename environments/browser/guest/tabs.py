@@ -29,6 +29,8 @@ from environments.browser.guest.permissions import asked_for
 
 MAX_TABS = 10
 MAX_EVENTS = 20
+MAX_QUESTIONS = 20
+"""In a row: until they are answered nothing else can be done, and a page may never come to their end."""
 MAX_CHARS = 500
 MAX_DOWNLOAD_BYTES = 64 << 20
 MAX_NAME_BYTES = 200
@@ -38,6 +40,8 @@ SAVE_S = 1.0
 """How long an observation waits for downloads that have just begun."""
 DETACH_S = 0.2
 LEAVE_S = 0.1
+CLOSING_S = 0.3
+"""How long a tab that is gone may take to be told of as closed."""
 DOWNLOADS = Path("/workspace/downloads")
 
 
@@ -136,6 +140,12 @@ class Tabs:
         self.dialog: Dialog | None = None
         """The one that is open: until it is answered its page does nothing else."""
         self.dialog_opened = asyncio.Event()
+        self.closings = 0
+        """Of tabs, so far."""
+        self._one_closed = asyncio.Event()
+        """The next."""
+        self.questions = 0
+        """That the policy was asked since it last did anything else than answer."""
         self.events = Events()
         self._works: set[asyncio.Task[None]] = set()
         self._begun: list[asyncio.Task[None]] = []
@@ -158,6 +168,10 @@ class Tabs:
         self._no_dialog()
         self._expect(-self._windows)
         context.on("page", self._appeared)
+        # Of the context, not of its pages: a window asks, and says, what its opener wants before it is told of.
+        context.on("dialog", self._asked)
+        context.on("console", self._said)
+        context.on("weberror", lambda error: self.events.add("console_errors", str(error.error)[:MAX_CHARS]))
         await self.open()
         for page in context.pages:
             self._appeared(page)
@@ -176,8 +190,9 @@ class Tabs:
             self._spawn(self._close_stray(page))
 
     async def _close_stray(self, page: Page) -> None:
+        """Windows past the most that there may be, and those that they open, are strays as well."""
         async with self._opening:
-            if self._known(page) is None and await page.opener() is None:
+            if self._known(page) is None:
                 await _close(page)
 
     async def forget_beginning(self) -> None:
@@ -270,10 +285,7 @@ class Tabs:
         self._tabs.append(tab)
         self._current = tab
         page.on("popup", self._popped_up)
-        page.on("dialog", self._asked)
         page.on("download", self._downloading)
-        page.on("console", self._said)
-        page.on("pageerror", lambda error: self.events.add("console_errors", str(error)[:MAX_CHARS]))
         page.on("filechooser", lambda chooser: setattr(tab, "chooser", chooser))
         page.on("framenavigated", lambda frame: self._moved(tab, frame))
         page.on("request", lambda request: self._asks(tab, request))
@@ -309,6 +321,10 @@ class Tabs:
             tab.arrive()
 
     def _closed(self, tab: Tab) -> None:
+        self.closings += 1
+        self._one_closed.set()
+        self._one_closed = asyncio.Event()
+        tab.arrive()  # nobody waits for it any more
         if self.dialog is not None and self.dialog.page == tab.page:
             self._no_dialog()
         if tab in self._tabs:
@@ -316,6 +332,13 @@ class Tabs:
             self._tabs.remove(tab)
             if self._current is tab:
                 self._current = self._tabs[min(max(index - 1, 0), len(self._tabs) - 1)] if self._tabs else None
+
+    async def closed_since(self, closings: int, error: Error) -> bool:
+        """Whether a tab has been closed since there were so many; what it was asked may fail some time before."""
+        if self.closings == closings and "closed" in str(error):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._one_closed.wait(), CLOSING_S)
+        return self.closings != closings and bool(self._tabs)
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -330,12 +353,22 @@ class Tabs:
         if dialog.type == "beforeunload" or self.rule == "accept":
             self._note(dialog, "accepted")
             self._spawn(_accept(dialog))
-        elif self.rule == "dismiss" or self.dialog is not None:
+        elif self.rule == "dismiss" or self.dialog is not None or dialog.page is None:
             self._note(dialog, "dismissed")
             self._spawn(dialog.dismiss())
+        elif self.questions >= MAX_QUESTIONS:
+            self.tell(f"a page asked {MAX_QUESTIONS} questions in a row: its tab was closed")
+            self._spawn(self._close_asking(dialog, dialog.page))
         else:
+            self.questions += 1
             self.dialog = dialog
             self.dialog_opened.set()
+
+    @staticmethod
+    async def _close_asking(dialog: Dialog, page: Page) -> None:
+        closing = asyncio.ensure_future(_close(page))  # before it is answered, and asks again
+        await quietly(dialog.dismiss())
+        await closing
 
     def _note(self, dialog: Dialog, answer: str) -> None:
         said = {"type": dialog.type, "message": dialog.message[:MAX_CHARS], "answer": answer}

@@ -155,6 +155,17 @@ async def test_a_site_is_not_asked_for_ever_in_one_step(play: ShopPlay, monkeypa
     assert play.shop.bought == 5, "the next step has requests of its own"
 
 
+async def test_of_what_was_refused_each_kind_is_listed_however_much_there_is(
+    play: ShopPlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("environments.browser.traffic.MAX_LISTED", 2)
+    environment, _ = await begun(asks(*["http://else.test/"] * 4, "http://10.0.0.1/"), done(), done())
+    info = (await step(environment, CLICK)).info
+    assert [each["detector"] for each in info["detectors"]] == ["host_refused", "host_refused", "address_refused"]
+    assert info["detectors_not_listed"] == 2
+    assert "detectors_not_listed" not in (await step(environment, CLICK)).info
+
+
 async def test_what_a_step_changes_on_a_site_is_in_the_server(play: ShopPlay) -> None:
     environment, _ = await begun(asks("http://shop.test/buy", method="POST"), done())
     transition = await step(environment, CLICK)

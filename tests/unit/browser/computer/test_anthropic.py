@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]  # comes with mcp
 import pytest
 
 from environments.browser.actions import ActionError, Viewport, parse_action
@@ -30,6 +31,9 @@ ACTIONS: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
     ),
     ({"action": "left_click", "coordinate": [1, 2], "key": "alt"}, [
         {"type": "click", "x": 1, "y": 2, "modifiers": ["Alt"]}
+    ]),
+    ({"action": "left_click", "coordinate": [1, 2], "text": "shift", "key": "ctrl+shift"}, [
+        {"type": "click", "x": 1, "y": 2, "modifiers": ["Shift", "Control"]}
     ]),
     ({"action": "right_click", "coordinate": [5, 6]}, [{"type": "click", "x": 5, "y": 6, "button": "right"}]),
     ({"action": "middle_click", "coordinate": [5, 6]}, [{"type": "click", "x": 5, "y": 6, "button": "middle"}]),
@@ -133,6 +137,9 @@ class TestAnotherSize:
         ({"action": "left_click", "coordinate": [10**400, 0]}, "a huge number"),
         ({"action": "left_click", "coordinate": [1, 2], "text": "a"}, "'a' cannot be held during a click"),
         ({"action": "left_click", "coordinate": [1, 2], "text": ["x" * 9]}, "there is no key"),
+        ({"action": "left_click", "coordinate": [1, 2], "text": "shift", "key": "banana"}, "there is no key 'banana'"),
+        ({"action": "left_click", "coordinate": [1, 2], "text": "", "key": 5}, "a key is 5, must be a string"),
+        ({"action": "key", "text": "a", "key": "shift"}, "'key' has no member 'key'; it takes 'text', 'repeat'"),
         ({"action": "mouse_move"}, "'mouse_move' needs a member 'coordinate'"),
         ({"action": "scroll", "scroll_amount": 1}, "needs a member 'scroll_direction'"),
         ({"action": "scroll", "scroll_direction": "in", "scroll_amount": 1}, "must be one of 'up', 'down', 'left', "),
@@ -194,3 +201,34 @@ class TestTools:
         parameters = anthropic.tool_schema(SCREEN)["parameters"]
         plain = {name: value for name, value in given.items() if value is not None}
         assert check_arguments(plain, parameters) == []
+
+    @pytest.mark.parametrize(
+        ("given", "taken"),
+        [
+            ({"action": "key", "text": "a", "repeat": 0}, False),
+            ({"action": "key", "text": "a", "repeat": 1}, True),
+            ({"action": "key", "text": "a", "repeat": 100}, True),
+            ({"action": "key", "text": "a", "repeat": 101}, False),
+            ({"action": "scroll", "scroll_direction": "up", "scroll_amount": 0}, True),
+            ({"action": "scroll", "scroll_direction": "up", "scroll_amount": 100}, True),
+            ({"action": "scroll", "scroll_direction": "up", "scroll_amount": 101}, False),
+            ({"action": "wait", "duration": 30}, True),
+            ({"action": "wait", "duration": 31}, False),
+            ({"action": "type", "text": "x" * 5000}, True),
+            ({"action": "type", "text": "x" * 5001}, False),
+        ],
+        ids=lambda given: str(given)[:70],
+    )
+    def test_the_schemas_bounds_are_those_of_what_is_read(self, given: dict[str, Any], *, taken: bool) -> None:
+        parameters = anthropic.tool_schema(HALF)["parameters"]
+        assert jsonschema.Draft202012Validator(parameters).is_valid(given) is taken
+        assert _is_taken(given) is taken
+
+
+def _is_taken(given: dict[str, Any]) -> bool:
+    try:
+        for action in anthropic.actions_of(use(**given), HALF):
+            parse_action(action, VIEWPORT)
+    except ActionError:
+        return False
+    return True

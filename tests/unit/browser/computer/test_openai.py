@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]  # comes with mcp
 import pytest
 
 from environments.browser.actions import ActionError, Viewport, parse_action
@@ -112,6 +113,9 @@ def test_a_long_path_keeps_as_many_points_as_there_may_be() -> None:
         ({"type": "click", "x": 1, "y": 2, "z": 3}, "'click' has no member 'z'"),
         ({"type": "click", "x": 1, "y": 2, "keys": ["A"]}, "'A' cannot be held during a click"),
         ({"type": "click", "x": 1, "y": 2, "keys": [1]}, "a key is 1, must be a string"),
+        ({"type": "click", "x": 1, "y": 2, "button": "back", "keys": ["BANANA"]}, "there is no key 'BANANA'"),
+        ({"type": "click", "x": 1, "y": 2, "button": "back", "keys": ["CTRL"]}, "no keys are held during 'back'"),
+        ({"type": "click", "x": 1, "y": 720, "button": "forward"}, "(1, 720), outside of the screen"),
         ({"type": "drag", "path": [{"x": 1, "y": 2}]}, "at least two points"),
         ({"type": "drag", "path": [{"x": 1, "y": 2}, {"x": 1}]}, "path[1] is an object, must be a point"),
         ({"type": "drag", "path": "x"}, "at least two points"),
@@ -210,3 +214,38 @@ class TestTheToolForAnyModel:
 
     def test_it_says_how_large_the_screen_is(self) -> None:
         assert "640x360" in openai.tool_schema(HALF)["description"]
+
+    @pytest.mark.parametrize(
+        ("given", "taken"),
+        [
+            ({"type": "scroll", "x": 1, "y": 1, "scroll_x": 100_000, "scroll_y": -100_000}, True),
+            ({"type": "scroll", "x": 1, "y": 1, "scroll_x": 100_001}, False),
+            ({"type": "scroll", "x": 1, "y": 1, "scroll_y": -100_001}, False),
+            ({"type": "scroll", "x": 1, "y": 1, "scroll_y": 10**9}, False),
+            ({"type": "keypress", "keys": []}, False),
+            ({"type": "keypress", "keys": [""]}, False),
+            ({"type": "keypress", "keys": ["SHIFT"] * 5 + ["A"] * 100}, True),
+            ({"type": "keypress", "keys": ["SHIFT"] * 5 + ["A"] * 101}, False),
+            ({"type": "keypress", "keys": ["SHIFT"] * 6 + ["A"] * 100}, False),
+            ({"type": "click", "x": 1, "y": 1, "keys": []}, True),
+            ({"type": "click", "x": 1, "y": 1, "keys": [""]}, False),
+            ({"type": "drag", "path": [{"x": 1, "y": 1}] * 10_000}, True),
+            ({"type": "drag", "path": [{"x": 1, "y": 1}] * 10_001}, False),
+            ({"type": "drag", "path": [{"x": 1, "y": 1}, {"x": 1, "y": 1, "z": 1}]}, False),
+            ({"type": "type", "text": "x" * 5000}, True),
+            ({"type": "type", "text": "x" * 5001}, False),
+        ],
+        ids=lambda given: str(given)[:70],
+    )
+    def test_its_schemas_bounds_are_those_of_what_is_read(self, given: dict[str, Any], *, taken: bool) -> None:
+        assert jsonschema.Draft202012Validator(self.PARAMETERS).is_valid({"actions": [given]}) is taken
+        assert _is_taken(given) is taken
+
+
+def _is_taken(given: dict[str, Any]) -> bool:
+    try:
+        for action in openai.actions_of(call(given), HALF):
+            parse_action(action, VIEWPORT)
+    except ActionError:
+        return False
+    return True

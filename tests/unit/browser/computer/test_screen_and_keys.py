@@ -72,6 +72,33 @@ def test_an_open_dialog_is_told_with_the_keys_that_answer_it() -> None:
     assert said == "A confirm is open: Delete? (Return is OK, Escape is Cancel)"
 
 
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"file_chooser": {"multiple": False}}, "The page asks for a file"),
+        ({"file_chooser": {"multiple": True}}, "The page asks for files"),
+        ({"file_chooser": "forged", "permissions": ["forged", 5]}, ""),
+        (
+            {
+                "permissions": [
+                    {"permission": "camera", "origin": "http://shop.test", "answer": "declined"},
+                    {"permission": "push", "origin": "http://own.test", "answer": "declined"},
+                ]
+            },
+            "http://shop.test asked for permission: camera (declined)\n"
+            "http://own.test asked for permission: push (declined)",
+        ),
+    ],
+)
+def test_what_a_page_asks_for_is_told(seen: dict[str, Any], said: str) -> None:
+    assert told(seen) == said
+
+
+def test_what_waits_for_an_answer_is_told_before_what_has_one() -> None:
+    long = [{"type": "alert", "message": "x" * 500, "answer": "accepted"}] * 20
+    assert told({"file_chooser": {"multiple": False}, "dialogs": long}).startswith("The page asks for a file\n")
+
+
 class TestKeys:
     @pytest.mark.parametrize(
         ("text", "chords"),

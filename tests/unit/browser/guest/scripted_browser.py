@@ -15,9 +15,11 @@ from environments.browser.guest.tabs import Tabs
 class ScriptedPage:
     """Says what has happened when it is told to."""
 
+    keyboard = None
+
     def __init__(self, opened_by: ScriptedPage | None = None) -> None:
         self.heard: dict[str, Any] = {}
-        self.opened_by = opened_by
+        self.context: ScriptedPage | None = opened_by and opened_by.context
         self.closed = False
         self.url = "about:blank"
         self.main_frame = self
@@ -25,13 +27,18 @@ class ScriptedPage:
     def on(self, event: str, listener: Any) -> None:
         self.heard[event] = listener
 
-    async def opener(self) -> object:
-        return self.opened_by
+    def say(self, event: str, what: Any) -> None:
+        """Something that the whole context is told of."""
+        assert self.context is not None
+        self.context.heard[event](what)
 
     async def close(self, *, run_before_unload: bool) -> None:
         self.closed = True
         if "close" in self.heard:
             self.heard["close"](self)
+
+    async def bring_to_front(self) -> None:
+        pass
 
     async def evaluate(self, _: str) -> int:
         return 1
@@ -69,6 +76,9 @@ class ScriptedSession:
     async def send(self, _: str) -> None:
         pass
 
+    async def detach(self) -> None:
+        pass
+
 
 class ScriptedContext(ScriptedPage):
     """Tells of each page before it is given, as Playwright does."""
@@ -86,6 +96,7 @@ class ScriptedContext(ScriptedPage):
 
     async def new_page(self) -> ScriptedPage:
         page = self.page_type()
+        page.context = self
         self.appear(page)
         await asyncio.sleep(0)
         return page

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Error
 
-from environments.browser.guest.acting import ActError
+from environments.browser.guest.acting import ActError, Acts
 from environments.browser.guest.host import Host
+from environments.browser.guest.tabs import MAX_QUESTIONS
 from tests.unit.browser.guest.scripted_browser import (
     ScriptedActs,
     ScriptedContext,
@@ -24,7 +25,7 @@ class AskingPage(ScriptedPage):
     """Asks something once it is spoken to, and says nothing before it has an answer."""
 
     async def evaluate(self, _: str) -> int:
-        self.heard["dialog"](ScriptedDialog(self))
+        self.say("dialog", ScriptedDialog(self))
         await asyncio.Event().wait()
         return 1
 
@@ -44,7 +45,7 @@ async def behind_a_dialog(host: Host, answer: Any) -> asyncio.Event:
     ended = asyncio.Event()
 
     async def act() -> None:
-        page.heard["dialog"](ScriptedDialog(page))
+        page.say("dialog", ScriptedDialog(page))
         try:
             await asyncio.Event().wait()
         finally:
@@ -59,7 +60,7 @@ async def test_a_dialog_goes_with_its_page(host: Host) -> None:
     await entered(host.tabs)
     other: Any = host.tabs.current.page
     page: Any = (await host.tabs.open()).page
-    page.heard["dialog"](ScriptedDialog(page))
+    page.say("dialog", ScriptedDialog(page))
     other.heard["close"](other)
     assert host.tabs.dialog is not None, "it is another page's"
     page.heard["close"](page)
@@ -70,7 +71,7 @@ async def test_a_dialog_goes_with_its_page(host: Host) -> None:
 async def test_a_dialog_goes_with_its_browser_and_holds_up_no_later_action(host: Host) -> None:
     await entered(host.tabs)
     page: Any = host.tabs.current.page
-    page.heard["dialog"](ScriptedDialog(page))
+    page.say("dialog", ScriptedDialog(page))
     await entered(host.tabs)
     may_end, done = asyncio.Event(), list[int]()
 
@@ -133,7 +134,7 @@ async def test_what_waits_for_an_answer_goes_on_with_it(host: Host) -> None:
     answered = asyncio.Event()
 
     async def act() -> None:
-        page.heard["dialog"](ScriptedDialog(page))
+        page.say("dialog", ScriptedDialog(page))
         await answered.wait()
 
     async def answer() -> None:
@@ -181,6 +182,73 @@ async def test_what_a_dialog_says_is_told_in_part(host: Host, monkeypatch: pytes
     await entered(host.tabs)
     observing(host, monkeypatch)
     page: Any = host.tabs.current.page
-    page.heard["dialog"](Talkative(page))
+    page.say("dialog", Talkative(page))
     seen = (await host._observe(None, {}, 1.0, doubtful=False))["observation"]
     assert seen["dialog"] == {"type": "confirm", "message": "x" * 1000, "default": "x" * 1000}
+
+
+async def test_a_dialog_that_goes_with_its_page_ends_nothing_that_goes_on(host: Host) -> None:
+    await entered(host.tabs)
+    page: Any = (await host.tabs.open()).page
+
+    async def act() -> None:
+        page.say("dialog", ScriptedDialog(page))
+        page.heard["close"](page)
+        await asyncio.sleep(0.01)
+
+    assert await host._race(act(), 1.0) is None
+    assert host._blocked is None
+
+
+async def test_a_window_may_ask_before_it_is_told_of(host: Host) -> None:
+    await entered(host.tabs)
+    page: Any = host.tabs.current.page
+    window = ScriptedPage(opened_by=page)
+    window.say("dialog", ScriptedDialog(window))
+    assert host.tabs.dialog is not None
+
+
+async def test_a_page_that_asks_without_end_is_closed_and_nothing_else_is(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Insisting(ScriptedDialog):
+        """Answered, it is there again, unless its page is gone."""
+
+        async def accept(self, _: str) -> None:
+            await self.dismiss()
+
+        async def dismiss(self) -> None:
+            if not self.page.closed:
+                self.page.say("dialog", Insisting(self.page))
+
+    await entered(host.tabs)
+    observing(host, monkeypatch)
+    host._options = {"action_timeout_s": 1.0}
+    other: Any = await host.tabs.open()
+    page: Any = host.tabs.all[0].page
+    host._acts = Acts(host.tabs, host._new_page)
+    page.say("dialog", Insisting(page))
+    answers = 0
+    while host.tabs.dialog is not None:
+        seen = await host.act(ANSWER, 20.0)
+        answers += 1
+        await asyncio.gather(*host.tabs._works)
+    assert answers == MAX_QUESTIONS
+    assert page.closed
+    assert host.tabs.all == [other]
+    assert "in a row: its tab was closed" in str([seen, host.tabs.take_events()])
+
+
+async def test_questions_count_in_a_row_only(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    await entered(host.tabs)
+    observing(host, monkeypatch)
+    host._options = {"action_timeout_s": 1.0}
+    page: Any = host.tabs.current.page
+    host._acts = Acts(host.tabs, host._new_page)
+    for _ in range(MAX_QUESTIONS + 1):
+        page.say("dialog", ScriptedDialog(page))
+        await host.act(ANSWER, 20.0)
+        host._acts = ScriptedActs(None)  # type: ignore[assignment]
+        await host.act({"type": "back"}, 20.0)
+        host._acts = Acts(host.tabs, host._new_page)
+    assert not page.closed

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
+from playwright.async_api import Error
 
 from environments.browser import seen
 from environments.browser.guest import looking
@@ -102,7 +104,8 @@ class ScriptedLocator:
 class ScriptedPage:
     """Whoever asks for what is in a body that there is not waits for ever."""
 
-    url, frames = "http://own.test/", ()
+    url = "http://own.test/"
+    frames: tuple[Any, ...] = ()
     html = "<p>line</p>\n" * 200
 
     def __init__(self, *, body: bool = True) -> None:
@@ -211,9 +214,9 @@ async def test_a_page_without_a_body_has_no_words_and_is_not_waited_for() -> Non
 
 async def test_only_a_page_whose_outline_does_not_come_is_asked_whether_it_has_a_body() -> None:
     for body in (True, False):
-        looking = looks(body=body)
-        await looking.observation()
-        page: Any = looking._tabs.current.page
+        looking_ = looks(body=body)
+        await looking_.observation()
+        page: Any = looking_._tabs.current.page
         assert page.asked_for_its_body == int(not body)
 
 
@@ -227,3 +230,28 @@ async def test_another_tab_that_has_no_title_is_shown_without(monkeypatch: pytes
     tabs.all.append(Tab(Nameless()))  # type: ignore[arg-type]  # as much of one as is used
     monkeypatch.setattr(looking, "TITLE_S", 30)
     assert (await looking_.place())["tabs"][1]["title"] == ""
+
+
+async def test_a_page_with_a_refused_frame_may_take_its_time() -> None:
+    class Slow(ScriptedPage):
+        frames = (SimpleNamespace(url=""),)
+        within_ms: ClassVar[list[float]] = []
+
+        async def aria_snapshot(self, **options: Any) -> str:
+            self.within_ms.append(options["timeout"])
+            if len(self.within_ms) == 1:
+                raise Error("Page.aria_snapshot: Timeout 300ms exceeded.")
+            return OUTLINE
+
+    tabs: Any = ScriptedTabs(Slow())
+    options = {"observe": ["text"], "max_chars": 4000, "interactive": False, "changes": False}
+    told = await Looks(tabs, options, Remembered()).observation()
+    assert told["text"] == OUTLINE
+    assert Slow.within_ms == [300.0, 5000.0]
+
+
+async def test_changes_of_very_long_texts_are_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "MAX_COMPARED", 2 * len(OUTLINE))
+    looking_ = looks(changes=True)
+    looking_._tabs.current.shown = OUTLINE
+    assert "changes" not in await looking_.observation()

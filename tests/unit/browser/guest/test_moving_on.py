@@ -162,3 +162,41 @@ async def test_a_page_that_makes_way_when_it_is_asked_whether_it_answers_is_aske
     page.evaluate = evaluate
     assert await host._answers(host.tabs.current)
     assert not errors
+
+
+async def test_a_window_that_closes_itself_while_it_is_looked_at_costs_no_observation(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await entered(host.tabs)
+    observing(host, monkeypatch)
+    window: Any = await host.tabs.open()
+
+    async def settle(_: float) -> bool:
+        if window in host.tabs.all:
+            window.page.heard["close"](window.page)
+            raise Error("Target page, context or browser has been closed")
+        return True
+
+    monkeypatch.setattr(host, "_settle", settle)
+    seen = (await host._observe(None, {}, 1.0, doubtful=False))["observation"]
+    assert seen == {"url": "http://own.test/", "text": "all of it"}
+
+
+async def test_a_tab_that_is_closed_on_its_way_is_not_waited_for(host: Host) -> None:
+    await entered(host.tabs)
+    window: Any = await host.tabs.open()
+    window.page.heard["request"](ScriptedRequest(window.page))
+    assert not window.arrived.is_set()
+    window.page.heard["close"](window.page)
+    assert window.arrived.is_set()
+
+
+async def test_nothing_is_told_of_a_page_whose_address_was_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    await entered(host.tabs)
+    observing(host, monkeypatch)
+    host.tabs.current.snapshot = "all of it"
+    monkeypatch.setattr(host, "_leave_forbidden", lambda: asyncio.sleep(0, ["file:///etc/passwd"]))
+    told = await host._observe(None, {"read": "root:x:0:0"}, 1.0, doubtful=False)
+    assert told["observation"] == {"url": "http://own.test/"}
+    assert told["refused"] == ["file:///etc/passwd"]
+    assert host.tabs.current.shown == "", "what was not shown is nothing that something can differ from"

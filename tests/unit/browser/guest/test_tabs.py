@@ -81,3 +81,23 @@ async def test_windows_past_the_most_tabs_are_closed_and_told_of(host: Host) -> 
     await at_rest(host)
     assert [popup.closed for popup in popups] == [False] * 9 + [True] * 2
     assert host.tabs.take_events() == {"notices": ["a popup was closed: there may be 10 tabs"] * 2}
+
+
+async def test_what_a_window_opens_that_was_to_be_closed_is_closed_as_well(host: Host) -> None:
+    """Its opener is open until it has been closed, and is no tab: nobody is told of it as of a popup."""
+    context = await entered(host.tabs)
+    page: Any = host.tabs.current.page
+    for _ in range(9):
+        popup = ScriptedPage(opened_by=page)
+        context.appear(popup)
+        page.heard["popup"](popup)
+    over = ScriptedPage(opened_by=page)
+    context.appear(over)
+    page.heard["popup"](over)
+    hidden = [ScriptedPage(opened_by=over)]
+    hidden.append(ScriptedPage(opened_by=hidden[0]))
+    for window in hidden:
+        context.appear(window)
+    await at_rest(host)
+    assert all(window.closed for window in [over, *hidden])
+    assert len(host.tabs.all) == 10
