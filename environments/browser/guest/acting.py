@@ -320,8 +320,13 @@ class Acts:
         page = self._page
         async with asyncio.timeout(self.timeout_ms / 1000):
             while True:
-                if await _is_seen(page, text) is seen:
-                    return
+                try:
+                    if await _is_seen(page, text) is seen:
+                        return
+                except Error as error:
+                    if "closed" in str(error):
+                        raise
+                    # It makes way for another page, which may be what is waited for.
                 await asyncio.sleep(AGAIN_S)
 
     async def _pause(self, time_s: float) -> None:

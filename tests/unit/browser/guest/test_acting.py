@@ -327,6 +327,11 @@ class TestWaitingForText:
         await self.wait(TextPage(page, refused), 0.4, text_gone="Loading")
         assert refused.looks == 0
 
+    async def test_a_page_that_makes_way_for_another_is_asked_again(self) -> None:
+        moving = Error("Locator.count: Execution context was destroyed, most likely because of a navigation")
+        await self.wait(TextPage(TextFrame(moving, [True])), text="Done")
+        await self.wait(TextPage(TextFrame([True], moving, [])), text_gone="Loading")
+
     async def test_a_page_that_cannot_be_asked_is_told(self) -> None:
         with pytest.raises(Error, match="closed"):
             await self.wait(TextPage(TextFrame(Error("Target page has been closed"))), text_gone="Loading")
