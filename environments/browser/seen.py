@@ -52,7 +52,7 @@ OBSERVATION_SCHEMA: JsonObject = {
         "console_errors": {"type": "array", "items": _TEXT},
         "notices": {"type": "array", "items": _TEXT, "description": "What happened by itself"},
         "left_out": {**_WHOLE, "description": "How many more of these happened than are listed"},
-        "loading": {"type": "boolean", "description": "The page was still loading when it was looked at"},
+        "loading": {"type": "boolean", "description": "A page was still loading when this was looked at"},
         "error": {**_TEXT, "description": "Why the action did not work"},
     },
 }

@@ -55,7 +55,7 @@ async def all_begin_alike(client: AsyncClient, pages: Iterable[str]) -> None:
 
 
 async def test_pages_begin_alike_under_their_seed(client: AsyncClient) -> None:
-    await all_begin_alike(client, ("email-inbox", "tic-tac-toe", "chase-circle", "use-colorwheel"))
+    await all_begin_alike(client, ("email-inbox", "tic-tac-toe", "chase-circle", "use-colorwheel", "use-spinner"))
 
 
 @pytest.mark.full

@@ -36,6 +36,7 @@ FLAGS = (
     "--disable-domain-reliability",
     "--disable-extensions",
     "--disable-gpu",
+    "--disable-partial-raster",  # else a picture may differ a little by how often a part was drawn again
     "--disable-quic",
     "--disable-sync",
     "--disk-cache-size=33554432",  # the disk is the sandbox's, and small
