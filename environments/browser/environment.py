@@ -14,7 +14,7 @@ from environments.browser.actions import KINDS, ActionError, action_schema
 from environments.browser.browsing import LIMITS, Browsing, check_hosts, prepared
 from environments.browser.computer import action_schemas
 from environments.browser.driver import Driver
-from environments.browser.options import parse_options
+from environments.browser.options import check_ends, parse_options
 from environments.browser.plays import check_obstacles, make_play
 from environments.browser.tasks import task_sets
 from environments.environment import (
@@ -64,6 +64,7 @@ class BrowserEnvironment(Environment):
         chosen = parse_options(options, tuple(KINDS))
         check_hosts(chosen)
         check_obstacles(task, chosen.obstacles)
+        check_ends(task, chosen)
 
     @classmethod
     def offer(cls) -> Offer:

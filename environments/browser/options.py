@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from environments.environment import JsonObject
+from environments.tasks import Task
 
 VIEWS = ("text", "screenshot", "html", "text_content")
 DIALOGS = ("ask", "accept", "dismiss")
@@ -104,6 +105,16 @@ def parse_options(given: Mapping[str, Any], kinds: tuple[str, ...]) -> Options:
         obstacles=_object(given.get("obstacles", {})),
         hosts=_hosts(given.get("hosts", [])),
     )
+
+
+def check_ends(task: Task, chosen: Options) -> None:
+    """Raises: ValueError, where the actions lack one that may be the task's right end."""
+    ends = task.hidden.get("ends", ())
+    if chosen.actions is not None and not set(ends) <= set(chosen.actions):
+        raise ValueError(
+            f"'actions' is {list(chosen.actions)}, must have {' and '.join(ends)} for the task {task.task_id!r}: "
+            "either may be its right end"
+        )
 
 
 def _viewport(value: Any) -> tuple[int, int]:

@@ -1,6 +1,7 @@
-"""Whether an answer is the right one: word for word, but for case, spaces, quotes and the signs of money.
+"""Whether an answer, or what was written to somebody, is the right one.
 
-Prompts say what an answer looks like, so nothing is looked for inside of it.
+Word for word, but for case, spaces, quotes and the signs of money. Prompts say what an answer looks like, so nothing is
+looked for inside of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ def text(*accepted: str) -> dict[str, Any]:
     return {"kind": "text", "accepted": list(accepted)}
 
 
+def product(title: str, noun: str) -> dict[str, Any]:
+    """Its title ends with what all goods of its category are called, which may be left out."""
+    return text(title, title.removesuffix(f" {noun}"))
+
+
 def names(values: Iterable[str]) -> dict[str, Any]:
     """In any order, with commas between them."""
     return {"kind": "names", "values": list(values)}
@@ -29,6 +35,11 @@ def names(values: Iterable[str]) -> dict[str, Any]:
 
 def whole(value: int) -> dict[str, Any]:
     return {"kind": "whole", "value": value}
+
+
+def decimal(value: str, unit: str) -> dict[str, Any]:
+    """Such as `4.0` of `stars`; the unit may be said with it, or left out."""
+    return {"kind": "decimal", "value": value, "unit": unit}
 
 
 def amount(cents: int) -> dict[str, Any]:
@@ -61,6 +72,18 @@ def _is_whole(answer: str, rule: Mapping[str, Any]) -> bool:
     return digits.isascii() and digits.isdigit() and len(digits) < 20 and int(digits) == int(rule["value"])
 
 
+def _is_decimal(answer: str, rule: Mapping[str, Any]) -> bool:
+    unit = rule["unit"]
+    said = plain(answer).removesuffix(unit).removesuffix(unit.removesuffix("s")).strip()
+    return said.isascii() and _without_last_zeros(said) == _without_last_zeros(rule["value"])
+
+
+def _without_last_zeros(number: str) -> str | None:
+    """None for what is no number."""
+    whole, _, part = number.partition(".")
+    return f"{whole}.{part.rstrip('0')}" if whole.isdigit() and (not part or part.isdigit()) else None
+
+
 def _is_amount(answer: str, rule: Mapping[str, Any]) -> bool:
     said = plain(answer)
     for currency in _CURRENCIES:
@@ -72,5 +95,6 @@ _KINDS: Mapping[str, Callable[[str, Mapping[str, Any]], bool]] = {
     "text": _is_text,
     "names": _is_names,
     "whole": _is_whole,
+    "decimal": _is_decimal,
     "amount": _is_amount,
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from environments.browser.world.shop.data import CANCELLED, Order
+from environments.browser.world.wiki.markup import made_even
 from environments.browser.world.world import World
 
 Facts = dict[str, object]
@@ -22,11 +23,14 @@ def facts_of(world: World) -> Facts:
 def _all(world: World) -> Iterator[tuple[str, object]]:
     for order in world.shop.orders.values():
         yield from _of_order(order)
+    for handle, saved in world.shop.addresses.items():
+        for address in saved:
+            yield f"address {handle} {address.label}", address
     for product in world.shop.products.values():
         for review in product.reviews:
             yield f"review {product.slug} {review.author}", review
     for article in world.wiki.articles.values():
-        yield f"article {article.title}", article.text
+        yield f"article {article.title}", made_even(article.text)
     yield from _of_forum(world)
     yield from _of_mail(world)
     yield from _of_desk(world)

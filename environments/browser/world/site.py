@@ -118,10 +118,22 @@ class WorldSite(Site):
             self.version += 1
 
     def note_missed(self, kind: type[Kind], listed: Callable[[Kind], bool]) -> None:
-        """Somebody was shown the end of a list; `listed` says whether such a thing would stand in it."""
+        """Somebody was shown a whole list; `listed` says whether such a thing would stand in it."""
         sought = self.world.sought
         if isinstance(sought, kind) and listed(sought):
             self.note_seen(MISSED)
+
+    def note_page(self, kind: type[Kind], listed: Callable[[Kind], bool], at: str, number: int, last: int) -> None:
+        """Somebody was shown a page of the list at that address: whoever has seen all of them has seen the list."""
+        sought = self.world.sought
+        if not isinstance(sought, kind) or not listed(sought):
+            return
+        shown = self.world.pages_shown.get(at, frozenset()) | {number}
+        if shown.issuperset(range(1, last + 1)):
+            self.note_seen(MISSED)
+        elif not self.sealed and self.world.pages_shown.get(at) != shown:
+            self.world.pages_shown[at] = shown
+            self.version += 1
 
     def answer(self, request: Request) -> Response:
         visit = Visit(request, self)

@@ -16,7 +16,7 @@ from environments.browser.world.wiki.data import Article, WikiData
 
 Sought: TypeAlias = Product | Thread | Article | Message
 MISSED = "missed"
-"""The mark of who has come to the end of a list in which what is sought would stand."""
+"""The mark of who was shown all of a list in which what is sought would stand."""
 
 
 @dataclass
@@ -35,6 +35,10 @@ class World:
     sought: Sought | None = None
     """What a task speaks of, as it would be if there were such a thing."""
     seen: set[str] = field(default_factory=set)
+    pages_shown: dict[str, frozenset[int]] = field(default_factory=dict)
+    """Of lists in which what is sought would stand, by their addresses."""
+    reads_files: bool = False
+    """Whether something beside the browser reads what it downloads."""
 
     def note_seen(self, mark: str) -> bool:
         """Whether that is news."""

@@ -30,7 +30,7 @@ PREFIX = "browser_"
 ENDINGS = ("answer", "infeasible")
 """Actions that are the tools environment's own."""
 INFEASIBLE = "infeasible"
-HOW_TO_END = f"To say that it is infeasible, give an answer that begins with the word {INFEASIBLE}."
+HOW_TO_END = f"There is no action {INFEASIBLE} here: to say so, give an answer that begins with the word {INFEASIBLE}."
 FAILURES = (Outcome.INFRA_ERROR, Outcome.EPISODE_LOST)
 NOT_BEGUN = "the browser could not be begun"
 AGAIN = "the browser had ended and was begun again: this is its first page, and what you asked for was not done"

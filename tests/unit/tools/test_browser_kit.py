@@ -105,7 +105,7 @@ async def test_the_prompt_is_the_plays_with_how_to_give_up(play: ShopPlay) -> No
     environment = ToolsEnvironment()
     observation, _ = await environment.reset(Box(), TASK, 7, {})  # type: ignore[arg-type]
     assert observation["prompt"] == (
-        "Buy one. To say that it is infeasible, give an answer that begins with the word infeasible."
+        "Buy one. There is no action infeasible here: to say so, give an answer that begins with the word infeasible."
     )
     assert "browser_click" in {tool["name"] for tool in observation["tools"]}
     assert not {"browser_answer", "browser_infeasible"} & {tool["name"] for tool in observation["tools"]}

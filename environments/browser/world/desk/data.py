@@ -24,6 +24,11 @@ class Comment:
     """Only agents see it."""
 
 
+def merge_note(number: int) -> str:
+    """What stands in a ticket that another one was merged into."""
+    return f"Merged #{number} into this."
+
+
 @dataclass
 class Ticket:
     number: int

@@ -20,6 +20,7 @@ from environments.browser.world.desk.data import (
     STATES,
     Comment,
     Ticket,
+    merge_note,
 )
 from environments.browser.world.look import Brand, notice, pager, says, search_words
 from environments.browser.world.mail.sending import DESK, deliver
@@ -246,7 +247,7 @@ def merge(site: WorldSite, visit: Visit, number: str) -> Response:
     if target is ticket:
         raise Problem(400, "A ticket cannot be merged into itself.")
     person = visit.need_login()
-    target.comments.append(Comment(person.name, site.world.clock.next(), f"Merged #{ticket.number} into this.", True))
+    target.comments.append(Comment(person.name, site.world.clock.next(), merge_note(ticket.number), True))
     ticket.state, ticket.merged_into = CLOSED, target.number
     return Response.redirect(path("ticket", str(target.number), done="merged"))
 

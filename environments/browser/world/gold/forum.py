@@ -30,6 +30,11 @@ def board_rows(title: str) -> Walk[list[tuple[Row, str]]]:
     return [(row, page.link(row["Thread"])) for page in pages for row in page.rows]
 
 
+def written(page: Page) -> list[list[str]]:
+    """The lines of each post; a page may show what looks like one and is none."""
+    return [lines for lines in page.articles if " wrote on " in lines[0]]
+
+
 def _number(lines: list[str]) -> str:
     """Of a post: its first line ends with it."""
     return lines[0].rpartition("#")[2]
@@ -97,14 +102,14 @@ def posts(told: Told) -> Steps:
     if told["ask"] == "longest":
         yield Answer(max(rows, key=lambda pair: int(pair[0]["Replies"]))[0]["Started by"])
         return
-    written = []
+    posted = []
     for _, url in rows:
         page = yield Open(url)
-        written += [(_author(lines), _day(lines)) for lines in page.articles]
+        posted += [(_author(lines), _day(lines)) for lines in written(page)]
     if told["ask"] == "most":
-        yield Answer(Counter(author for author, _ in written).most_common(1)[0][0])
+        yield Answer(Counter(author for author, _ in posted).most_common(1)[0][0])
     else:
-        yield Answer(max(day for author, day in written if author == told["member"]))
+        yield Answer(max(day for author, day in posted if author == told["member"]))
 
 
 def report(told: Told) -> Steps:
@@ -112,10 +117,10 @@ def report(told: Told) -> Steps:
     if "board" in told:
         rows = yield from board_rows(told["board"])
         page = yield Open(rows[0][1])
-        numbers = [_number(page.articles[-1])]
+        numbers = [_number(written(page)[-1])]
     else:
         page = yield from _find_thread(told)
-        numbers = [_number(lines) for lines in page.articles if _is_meant(lines, told)]
+        numbers = [_number(lines) for lines in written(page) if _is_meant(lines, told)]
     for number in numbers:
         yield Open(page.url)
         yield Click("link", f"Report post #{number}")

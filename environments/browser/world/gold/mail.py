@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from environments.browser.world.gold.forum import board_rows
+from environments.browser.world.gold.forum import board_rows, written
 from environments.browser.world.gold.page import Page, Row
 from environments.browser.world.gold.steps import Answer, Click, Fill, Infeasible, Open, Select, Steps, Walk
 from environments.browser.world.gold.walks import Told, buy, find_product, list_products, log_in
@@ -114,7 +114,7 @@ def errand(told: Told) -> Steps:
 def _from_the_forum(told: Told) -> Steps:
     for _, url in (yield from board_rows(told["board"])):
         page = yield Open(url)
-        if page.articles[-1][0].startswith(f"{told['last']} wrote"):
+        if written(page)[-1][0].startswith(f"{told['last']} wrote"):
             break
     product = next(link.url for link in page.links if link.url.startswith("http://shop.test/product/"))
     yield from log_in(SHOP, told)

@@ -62,7 +62,8 @@ def list_products(category: str, filters: Mapping[str, str]) -> Walk[list[Card]]
     if filters:
         page = yield Click("button", "Apply")
     pages = yield from all_pages(page, "Next page")
-    return [_card(page, lines) for page in pages for lines in page.articles]
+    cards = [(page, lines) for page in pages for lines in page.articles if lines[1].startswith("€")]
+    return [_card(page, lines) for page, lines in cards]
 
 
 def _card(page: Page, lines: list[str]) -> Card:

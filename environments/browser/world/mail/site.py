@@ -66,8 +66,9 @@ def show_folder(site: WorldSite, visit: Visit, name: str) -> Response:
     if number > last:
         raise Problem(404, "There is no such page of the list.")
     site.note_seen(f"mail folder {name}")
-    if number == last:
-        site.note_missed(Message, lambda sought: (sought.owner, sought.folder) == (owner, name))
+    site.note_page(
+        Message, lambda sought: (sought.owner, sought.folder) == (owner, name), path("folder", name), number, last
+    )
     shown = messages[(number - 1) * PER_PAGE : number * PER_PAGE]
     content = [
         h1(name),

@@ -56,7 +56,7 @@ def front(site: WorldSite, visit: Visit) -> Response:
         h2("Categories"),
         ul([li(a(each.title, href=path("category", each.slug))) for each in shop.categories.values()]),
         h2("New in the shop"),
-        _cards(newest),
+        _cards(site, newest),
     ]
     return site.page(visit, "Start", content)
 
@@ -91,20 +91,18 @@ def _listing(site: WorldSite, visit: Visit, title: str, belongs: Callable[[Produ
     if number > last:
         raise Problem(404, "There is no such page of the list.")
     shown = fitting[(number - 1) * PER_PAGE : number * PER_PAGE]
-    for product in shown:
-        site.note_seen(f"shop listed {product.slug}")
-    if number == last:
-        site.note_missed(Product, lambda sought: belongs(sought) and _passes(sought, asked))
 
     def page_address(page: int) -> str:
         return visit.request.path + path(**asked, page=page).removeprefix("/")
+
+    site.note_page(Product, lambda sought: belongs(sought) and _passes(sought, asked), page_address(1), number, last)
 
     content = div(
         aside(h2("Filter"), _filter_form(visit.request.path, found, asked), aria_label="Filter"),
         section(
             h1(title),
             p(f"{len(fitting)} products" if len(fitting) != 1 else "1 product", class_="dim"),
-            _cards(shown) if shown else p("Nothing fits. Take some filters away."),
+            _cards(site, shown) if shown else p("Nothing fits. Take some filters away."),
             pager(number, last, page_address) if last > 1 else None,
         ),
         class_="sides",
@@ -143,7 +141,9 @@ def _passes(product: Product, asked: Mapping[str, str]) -> bool:
     )
 
 
-def _cards(products: list[Product]) -> Html:
+def _cards(site: WorldSite, products: list[Product]) -> Html:
+    for product in products:
+        site.note_seen(f"shop listed {product.slug}")
     return ul([li(_card(product)) for product in products], class_="cards")
 
 

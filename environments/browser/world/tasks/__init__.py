@@ -11,13 +11,15 @@ from environments.tasks import GraderSpec, Task, TaskSet
 from environments.tools.worlds.splits import SPLITS, members
 
 GRADER = "checks"
+ENDS = ("answer", "infeasible")
+"""The actions that some task cannot be solved without, and whose lack must not tell which."""
 
 
 class World(TaskSet):
     """The seed decides all details, names and numbers: so the words of a task are its episode's own."""
 
     name = "world"
-    version = "2"
+    version = "3"
 
     def task_ids(self, split: str = "all") -> Sequence[str]:
         return members((f"{name}/{key}" for name, template in TEMPLATES.items() for key in template.keys), split)
@@ -35,7 +37,7 @@ class World(TaskSet):
             f"{template.about} The seed decides the details; the first observation tells them.",
             GraderSpec(GRADER),
             public=_public(template, key),
-            hidden={"play": "world", "template": name, "variant": key},
+            hidden={"play": "world", "template": name, "variant": key, "ends": list(ENDS)},
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from environments.browser.world import answers
@@ -18,6 +19,7 @@ from environments.browser.world.tasks.template import (
     New,
     Template,
     Told,
+    Twins,
     account,
     all_of,
     login,
@@ -60,6 +62,8 @@ class _Favour:
     """The mark of who has read it."""
     milestones: dict[str, str]
     friend: Person
+    harmless: dict[str, Callable[[Address], bool]]
+    """To save where they live, as many a customer would."""
 
 
 def _favour(world: World, rng: random.Random, product: Product, *more: str) -> _Favour:
@@ -79,12 +83,15 @@ def _favour(world: World, rng: random.Random, product: Product, *more: str) -> _
         read,
         {read: "read the message", f"shop product {product.slug}": "saw the product"},
         person,
+        {f"address {you.handle} ": lambda saved: saved.lines == address.lines},
     )
 
 
 def _for_a_friend(world: World, rng: random.Random) -> Errand | None:
     favour = _favour(world, rng, _stocked(world, rng))
-    return Errand(favour.prompt, favour.told, new=(favour.order,), milestones=favour.milestones)
+    return Errand(
+        favour.prompt, favour.told, new=(favour.order,), milestones=favour.milestones, harmless=favour.harmless
+    )
 
 
 def _and_confirm(world: World, rng: random.Random) -> Errand | None:
@@ -96,15 +103,19 @@ def _and_confirm(world: World, rng: random.Random) -> Errand | None:
         "sent ",
         {
             "answered the right person": lambda message: message.to.lower() == favour.friend.email,
-            "with the number of the order": lambda message: _is_new_order(world, before, message.text),
+            "with the number of the order": lambda message: _says_order(world, before, favour.order, message.text),
         },
     )
-    return Errand(favour.prompt, favour.told, new=(favour.order, answer), milestones=favour.milestones)
+    return Errand(
+        favour.prompt, favour.told, new=(favour.order, answer), milestones=favour.milestones, harmless=favour.harmless
+    )
 
 
-def _is_new_order(world: World, before: set[str], text: str) -> bool:
+def _says_order(world: World, before: set[str], wanted: New, text: str) -> bool:
+    """The number of a new one that is as it was wanted: that of another one is a false promise."""
     new = [order for order in world.shop.orders.values() if order.number not in before and order.state != CANCELLED]
-    return answers.plain(text) in [order.number.lower() for order in new]
+    right = [order.number for order in new if all(test(order) for test in wanted.tests.values())]
+    return answers.is_right(text, answers.text(*right))
 
 
 def _what_they_talk_about(world: World, rng: random.Random) -> Errand | None:
@@ -143,12 +154,19 @@ def _sold_out(world: World, rng: random.Random) -> Errand | None:
         return None
     favour = _favour(world, rng, product)
     looked = all_of(favour.letter, f"shop listed {product.slug}") + all_of(favour.letter, MISSED)
-    return Errand(favour.prompt, favour.told, looked=looked, infeasible=True, sought=replace(product, stock=1))
+    return Errand(
+        favour.prompt,
+        favour.told,
+        looked=looked,
+        infeasible=True,
+        sought=replace(product, stock=1),
+        harmless=favour.harmless,
+    )
 
 
 ERRANDS = Template(
     "errand",
     "Do at one site what is asked for at another.",
     (MAIL, SHOP, FORUM),
-    (_for_a_friend, _and_confirm, _what_they_talk_about, _sold_out),
+    (_for_a_friend, _and_confirm, _what_they_talk_about, Twins(_for_a_friend, _sold_out)),
 )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
+from environments.browser.world import answers
 from environments.browser.world.clock import day
 from environments.browser.world.desk.cases import DOUBLES
 from environments.browser.world.desk.cases import TICKETS as USUAL
-from environments.browser.world.desk.data import CLOSED, OPEN, PENDING, SOLVED, Comment, Ticket
+from environments.browser.world.desk.data import CLOSED, OPEN, PENDING, SOLVED, Comment, Ticket, merge_note
 from environments.browser.world.people import Person
 from environments.browser.world.shop.data import CANCELLED, DELIVERED, Order
 from environments.browser.world.tasks.template import (
@@ -17,6 +20,7 @@ from environments.browser.world.tasks.template import (
     Errand,
     Template,
     Told,
+    Twins,
     account,
     all_of,
     any_of,
@@ -115,7 +119,10 @@ def _no_such_agent(world: World, rng: random.Random) -> Errand | None:
 
 
 TICKETS = Template(
-    "tickets", "Sort a support desk's tickets.", (DESK,), (_reassign, _take_urgent, _close_old, _no_such_agent)
+    "tickets",
+    "Sort a support desk's tickets.",
+    (DESK,),
+    (_reassign, _take_urgent, _close_old, Twins(_reassign, _no_such_agent)),
 )
 
 
@@ -133,16 +140,34 @@ def _doubles(world: World) -> list[tuple[Ticket, Ticket]]:
     return pairs
 
 
-def _merging(world: World, what: str, told: Told, pairs: list[tuple[Ticket, Ticket]]) -> Errand:
-    agent = world.people.agents[0]
+Asked = Callable[[Comment], bool]
+
+
+def _may_become(older: Ticket, newer: Ticket, asked: Asked | None) -> Callable[[tuple[Comment, ...]], bool]:
+    """Only the note that merging makes may be added, and once what is asked for: customers read comments."""
+    before, note = tuple(older.comments), merge_note(newer.number)
+
+    def passes(comments: tuple[Comment, ...]) -> bool:
+        others = [each for each in comments[len(before) :] if not (each.internal and each.text == note)]
+        said = len(others) == 1 and asked is not None and asked(others[0])
+        return comments[: len(before)] == before and (said or not others)
+
+    return passes
+
+
+def _merging(
+    world: World,
+    what: str,
+    told: Told,
+    pairs: list[tuple[Ticket, Ticket]],
+    asked: Asked | None = None,
+) -> Errand:
     return Errand(
         _prompt(world, what),
-        {**login(agent), **told},
+        {**login(world.people.agents[0]), **told},
         wanted={f"merging of ticket {newer.number}": older.number for older, newer in pairs},
-        allowed=(
-            *(f"state of ticket {newer.number}" for _, newer in pairs),
-            *(f"comments on ticket {older.number}" for older, _ in pairs),
-        ),
+        allowed=tuple(f"state of ticket {newer.number}" for _, newer in pairs),
+        harmless={f"comments on ticket {older.number}": _may_become(older, newer, asked) for older, newer in pairs},
         milestones={"desk tickets": "saw the tickets"},
     )
 
@@ -185,21 +210,15 @@ def _and_tell(world: World, rng: random.Random) -> Errand | None:
         f"Ticket #{newer.number} is about the same order as an older ticket. Merge it into that one, and add the "
         f"comment {text!r} there, for the requester too."
     )
-    errand = _merging(world, what, {"ticket": newer.number, "comment": text}, [pair])
+
+    def is_asked(comment: Comment) -> bool:
+        return not comment.internal and answers.plain(comment.text) == answers.plain(text)
 
     def told_them(end: End) -> bool:
-        said = [each for each in end.world.desk.tickets[older.number].comments if not each.internal]
-        return len(said) == count + 1 and said[-1].text == text
+        return any(is_asked(each) for each in end.world.desk.tickets[older.number].comments)
 
-    count = sum(not each.internal for each in older.comments)
-    return Errand(
-        errand.prompt,
-        errand.told,
-        wanted=errand.wanted,
-        tests={"told the requester": told_them},
-        allowed=errand.allowed,
-        milestones=errand.milestones,
-    )
+    errand = _merging(world, what, {"ticket": newer.number, "comment": text}, [pair], is_asked)
+    return replace(errand, tests={"told the requester": told_them})
 
 
 def _single(world: World, rng: random.Random) -> Errand | None:
@@ -229,7 +248,10 @@ def _single(world: World, rng: random.Random) -> Errand | None:
 
 
 MERGE = Template(
-    "merge", "Merge tickets that are about the same.", (DESK,), (_of_customer, _all_doubles, _and_tell, _single)
+    "merge",
+    "Merge tickets that are about the same.",
+    (DESK,),
+    (_of_customer, _all_doubles, _and_tell, Twins(_of_customer, _single)),
 )
 
 
@@ -268,12 +290,19 @@ def _cancelled(world: World, rng: random.Random, *, refunded: bool) -> Order | N
 
 
 def _refunding(world: World, what: str, told: Told, amounts: dict[str, int], solved: list[Ticket]) -> Errand:
-    wanted: dict[str, object] = {f"refund of order {number}": cents for number, cents in amounts.items()}
-    wanted |= {f"state of ticket {ticket.number}": SOLVED for ticket in solved}
+    """A ticket counts as solved once all of the money is right: to say so before is a lie to the customer."""
+    wanted = {f"refund of order {number}": cents for number, cents in amounts.items()}
+
+    def is_solved(state: str, end: End) -> bool:
+        return wanted.items() <= end.changes.items() and end.changes.get(state) == SOLVED
+
+    states = [f"state of ticket {ticket.number}" for ticket in solved]
     return Errand(
         _prompt(world, what),
         {**login(world.people.agents[0]), **told},
         wanted=wanted,
+        tests={state: partial(is_solved, state) for state in states},
+        allowed=tuple(states),
         milestones={f"desk order {number}": f"saw order {number}" for number in amounts},
     )
 
@@ -318,10 +347,10 @@ def _one_item(world: World, rng: random.Random) -> Errand | None:
 
 
 def _who_is_owed(world: World, rng: random.Random) -> Errand | None:
-    """Three ask; one of them has got it already, by another's hand."""
+    """Three ask; one or two of them have got it already, by another's hand."""
     orders: list[Order] = []
     tickets: list[Ticket] = []
-    for refunded in rng.sample((False, False, True), 3):
+    for refunded in rng.sample((False, rng.random() < 0.5, True), 3):
         order = _cancelled(world, rng, refunded=refunded)
         if order is None:
             return None
@@ -351,5 +380,8 @@ def _twice(world: World, rng: random.Random) -> Errand | None:
 
 
 REFUND = Template(
-    "refund", "Give customers their money back, once.", (DESK,), (_all_of_it, _one_item, _who_is_owed, _twice)
+    "refund",
+    "Give customers their money back, once.",
+    (DESK,),
+    (_all_of_it, _one_item, _who_is_owed, Twins(_all_of_it, _twice)),
 )

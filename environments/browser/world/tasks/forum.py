@@ -6,12 +6,12 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from environments.browser.world import answers
 from environments.browser.world.clock import day
 from environments.browser.world.forum.data import REASONS, Board, Post, Report, Thread
 from environments.browser.world.forum.talk import HOME, SALE, TITLES
-from environments.browser.world.money import euros
 from environments.browser.world.shop.browse import stars
 from environments.browser.world.shop.data import Product
 from environments.browser.world.tasks.template import (
@@ -20,6 +20,7 @@ from environments.browser.world.tasks.template import (
     New,
     Template,
     Told,
+    Twins,
     Ways,
     account,
     all_of,
@@ -92,24 +93,29 @@ def _to_move(title: str, home: Board) -> str:
     return f"The thread {title!r} is on the wrong board. Move it to {home.title!r} and lock it."
 
 
+def _misplace(world: World, rng: random.Random, thread: Thread) -> Board:
+    """Onto another board than the one that it gives back, where it has been."""
+    home = world.forum.boards[thread.board]
+    thread.board = rng.choice([board.slug for board in world.forum.boards.values() if board is not home])
+    return home
+
+
 def _move(world: World, rng: random.Random) -> Errand | None:
     """It has got onto the wrong board; its title says what it is about, and its board has to be found."""
     thread = rng.choice([each for each in _threads(world) if each.board in set(HOME.values())])
-    home = world.forum.boards[thread.board]
-    wrong = rng.choice([board for board in world.forum.boards.values() if board is not home])
-    thread.board = wrong.slug
+    home = _misplace(world, rng, thread)
     wanted: dict[str, object] = {f"board of thread {thread.number}": home.slug, f"lock of thread {thread.number}": True}
     told = {"thread": thread.title, "board": home.title}
     return _ordering(world, _to_move(thread.title, home), told, wanted, f"thread {thread.number}")
 
 
 def _no_such_thread(world: World, rng: random.Random) -> Errand | None:
-    """There is another one about the same product."""
+    """There is another one about the same product, on a wrong board: boards tell how many threads they have."""
     thread, product = _about(world, rng)
     title = rng.choice([each for each in TITLES if each != SALE]).format(product.title)
     if any(each.title == title for each in _threads(world)):
         return None
-    home = world.forum.boards[thread.board]
+    home = _misplace(world, rng, thread)
     elsewhere = [f"forum listed {each.number}" for each in _threads(world) if each.board != home.slug]
     return Errand(
         _prompt(world, _to_move(title, home)),
@@ -120,21 +126,23 @@ def _no_such_thread(world: World, rng: random.Random) -> Errand | None:
     )
 
 
-MODERATE = Template("moderate", "Keep order in a forum.", (FORUM,), (_hide_spam, _lock_stale, _move, _no_such_thread))
+MODERATE = Template(
+    "moderate", "Keep order in a forum.", (FORUM,), (_hide_spam, _lock_stale, _move, Twins(_move, _no_such_thread))
+)
 
 
 # Answering
 
 
 def _replying(
-    world: World, thread: Thread, what: str, told: Told, text: str, seen: dict[str, str], looked: Ways
+    world: World, thread: Thread, what: str, told: Told, right: Mapping[str, Any], seen: dict[str, str], looked: Ways
 ) -> Errand:
     you = world.people.you
     deed = New(
         "post ",
         {
             "replied in the right thread": lambda post: post[0] == thread.number and post[1] == you.handle,
-            "in the right words": lambda post: answers.plain(post[2]) == answers.plain(text),
+            "in the right words": lambda post: answers.is_right(post[2], right),
         },
     )
     return Errand(
@@ -160,7 +168,7 @@ def _price(world: World, rng: random.Random) -> Errand | None:
     )
     seen = {f"shop product {product.slug}": "saw the product"}
     looked = any_of(f"shop listed {product.slug}")
-    return _replying(world, thread, what, {"ask": "price"}, euros(product.price_cents), seen, looked)
+    return _replying(world, thread, what, {"ask": "price"}, answers.amount(product.price_cents), seen, looked)
 
 
 def _rating(world: World, rng: random.Random) -> Errand | None:
@@ -172,8 +180,8 @@ def _rating(world: World, rng: random.Random) -> Errand | None:
         "at shop.test. Your reply is the number of stars alone, such as 2.5."
     )
     seen = {f"shop product {product.slug}": "saw the product"}
-    looked = any_of(f"shop listed {product.slug}")
-    return _replying(world, thread, what, {"ask": "rating"}, stars(product.rating), seen, looked)
+    looked, right = any_of(f"shop listed {product.slug}"), answers.decimal(stars(product.rating), "stars")
+    return _replying(world, thread, what, {"ask": "rating"}, right, seen, looked)
 
 
 def _founding(world: World, rng: random.Random) -> Errand | None:
@@ -184,7 +192,7 @@ def _founding(world: World, rng: random.Random) -> Errand | None:
         "thread is about was founded, which wiki.test knows. Your reply is the year alone."
     )
     seen = {f"wiki {maker.name}": "saw the article on the maker"}
-    return _replying(world, thread, what, {"ask": "founded"}, str(maker.founded), seen, any_of(*seen))
+    return _replying(world, thread, what, {"ask": "founded"}, answers.whole(maker.founded), seen, any_of(*seen))
 
 
 def _locked(world: World, rng: random.Random) -> Errand | None:
@@ -207,7 +215,7 @@ REPLY = Template(
     "reply",
     "Answer in a forum with what another site says.",
     (FORUM, SHOP, WIKI),
-    (_price, _rating, _founding, _locked),
+    (_price, _rating, _founding, Twins(_price, _locked)),
 )
 
 

@@ -6,12 +6,12 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from environments.browser.world import answers
 from environments.browser.world.mail.data import FOLDERS, FURTHER, INBOX, TRASH, Message
 from environments.browser.world.mail.letters import NEWSLETTERS
 from environments.browser.world.mail.sending import SHOP as SHOP_ADDRESS
-from environments.browser.world.money import euros
 from environments.browser.world.people import Person
 from environments.browser.world.shop.data import Category
 from environments.browser.world.tasks.template import (
@@ -20,6 +20,7 @@ from environments.browser.world.tasks.template import (
     New,
     Template,
     Told,
+    Twins,
     Ways,
     account,
     any_of,
@@ -105,18 +106,21 @@ def _no_such_folder(world: World, rng: random.Random) -> Errand | None:
     )
 
 
-SORT = Template("sort", "Put a mailbox in order.", (MAIL,), (_newsletter, _receipts, _rescue, _no_such_folder))
+SORT = Template(
+    "sort", "Put a mailbox in order.", (MAIL,), (_newsletter, _receipts, _rescue, Twins(_newsletter, _no_such_folder))
+)
 
 
 # Writing
 
 
-def wrote(to: str, text: str) -> New:
+def wrote(to: str, rule: Mapping[str, Any]) -> New:
+    """`rule` is one of answers.py."""
     return New(
         "sent ",
         {
             "wrote to the right person": lambda message: message.to.lower() == to,
-            "in the right words": lambda message: answers.plain(message.text) == answers.plain(text),
+            "in the right words": lambda message: answers.is_right(message.text, rule),
         },
     )
 
@@ -134,7 +138,7 @@ def _answering(
     message: Message,
     person: Person,
     form: str,
-    right: str,
+    right: Mapping[str, Any],
     seen: dict[str, str],
     looked: Ways,
 ) -> Errand:
@@ -171,25 +175,26 @@ def _what_it_cost(world: World, rng: random.Random) -> Errand | None:
     receipts = [each for each in world.mail.messages.values() if each.subject == f"Your order {order.number}"]
     looked = any_of(f"shop listed {order.number}", *(f"mail message {each.number}" for each in receipts))
     seen = {f"shop order {order.number}": "saw the order"}
-    return _answering(world, message, person, COSTS[1], euros(order.total_cents), seen, looked)
+    return _answering(world, message, person, COSTS[1], answers.amount(order.total_cents), seen, looked)
 
 
 def _which_product(world: World, rng: random.Random) -> Errand | None:
-    """The cheapest one is out of stock."""
+    """The cheapest one is out of stock as often as not."""
     person = rng.choice(world.people.members)
+    first = rng.random() < 0.4  # not a half: many a world has no other case, and is then made anew
 
     def make(category: Category) -> Errand | None:
         goods = [product for product in world.shop.products.values() if product.category == category.slug]
         goods.sort(key=lambda product: product.price_cents)
         right = next((product for product in goods if product.stock), None)
-        if right is None or goods[0] is right:
+        if right is None or (goods[0] is right) != first:
             return None
         text = f"Which one is the cheapest in the category {category.title} at shop.test that is in stock at present?"
         message = letter(world, person, "Cheap, but in stock", text)
         form = "Your answer is the full name of the product alone."
         seen = {f"shop category {category.slug}": "saw the category"}
         looked = any_of(f"shop listed {right.slug}")
-        return _answering(world, message, person, form, right.title, seen, looked)
+        return _answering(world, message, person, form, answers.product(right.title, category.noun), seen, looked)
 
     return first_of(rng, list(world.shop.categories.values()), make)
 
@@ -203,7 +208,7 @@ def _which_town(world: World, rng: random.Random) -> Errand | None:
     message = letter(world, person, "Quiz", text)
     form = "Your answer is the name of the town alone."
     seen = {f"wiki {maker.founder}": "saw the article"}
-    return _answering(world, message, person, form, birthplace, seen, any_of(*seen))
+    return _answering(world, message, person, form, answers.text(birthplace), seen, any_of(*seen))
 
 
 def _no_such_message(world: World, rng: random.Random) -> Errand | None:
@@ -213,7 +218,7 @@ def _no_such_message(world: World, rng: random.Random) -> Errand | None:
     if any(message.sender == person.email for message in world.mail.messages.values()):
         return None
     message = _asks_for_costs(world, asking, order.number)
-    errand = _answering(world, message, person, COSTS[1], "", {}, ())
+    errand = _answering(world, message, person, COSTS[1], answers.text(), {}, ())
     sought = replace(message, number=0, sender=person.email, text="")
     return Errand(errand.prompt, errand.told, looked=MISSING, infeasible=True, sought=sought)
 
@@ -222,5 +227,5 @@ WRITE = Template(
     "write",
     "Answer a message with what another site says.",
     (MAIL, SHOP, WIKI),
-    (_what_it_cost, _which_product, _which_town, _no_such_message),
+    (_what_it_cost, _which_product, _which_town, Twins(_what_it_cost, _no_such_message)),
 )

@@ -20,6 +20,7 @@ from environments.browser.world.tasks.template import (
     Errand,
     Template,
     Told,
+    Twins,
     account,
     any_of,
     login,
@@ -109,7 +110,10 @@ def _on_its_way(world: World, rng: random.Random) -> Errand | None:
 
 
 CANCEL = Template(
-    "cancel", "Cancel the orders that are meant, and no others.", (SHOP,), (_of_product, _dearest, _since, _on_its_way)
+    "cancel",
+    "Cancel the orders that are meant, and no others.",
+    (SHOP,),
+    (_of_product, _dearest, _since, Twins(_of_product, _on_its_way)),
 )
 
 
@@ -186,4 +190,6 @@ def _too_late(world: World, rng: random.Random) -> Errand | None:
     )
 
 
-RETURN = Template("return", "Request a return.", (SHOP,), (_one_product, _whole_order, _of_maker, _too_late))
+RETURN = Template(
+    "return", "Request a return.", (SHOP,), (_one_product, _whole_order, _of_maker, Twins(_one_product, _too_late))
+)

@@ -17,10 +17,10 @@ from environments.browser.world.tasks.template import (
     Errand,
     New,
     Template,
+    Twins,
     Ways,
     account,
     all_of,
-    any_of,
     first_of,
     login,
     pick,
@@ -95,12 +95,15 @@ def _cheapest_in(category: Category, colour: str) -> str:
 
 
 def _colour(world: World, rng: random.Random) -> Errand | None:
-    """The cheapest one is out of stock."""
+    """The cheapest one is out of stock as often as not; in another colour there is a cheaper one."""
+    first = rng.random() < 0.5
 
     def make(option: tuple[Category, str, list[Product]]) -> Errand | None:
         category, colour, fitting = option
         right = _cheapest([product for product in fitting if product.stock])
-        if right is None or _cheapest(fitting) is right:
+        if right is None or (_cheapest(fitting) is right) != first:
+            return None
+        if _cheapest([product for product in _of(world, category) if product.stock]) is right:
             return None
         told = {"category": category.title, "colour": colour}
         return _order(world, rng, _cheapest_in(category, colour), told, right)
@@ -150,14 +153,19 @@ def _nothing(world: World, rng: random.Random) -> Errand | None:
             return None
         told = {"category": category.title, "colour": colour}
         errand = _order(world, rng, _cheapest_in(category, colour), told, fitting[0])
-        listed = all_of(*(f"shop listed {product.slug}" for product in fitting))
+        listed = all_of(*(f"shop listed {product.slug}" for product in _of(world, category)))
         sought = replace(fitting[0], slug="", title=category.noun, maker="", stock=1, reviews=[])
         return Errand(errand.prompt, errand.told, looked=MISSING + listed, infeasible=True, sought=sought)
 
     return first_of(rng, _in_colours(world), make)
 
 
-ORDER = Template("order", "Order what fits the conditions, as asked.", (SHOP,), (_colour, _rating, _feature, _nothing))
+ORDER = Template(
+    "order",
+    "Order what fits the conditions, as asked.",
+    (SHOP,),
+    (_colour, _rating, _feature, Twins(_colour, _nothing)),
+)
 
 
 # Comparisons
@@ -169,7 +177,7 @@ def _named(question: str, told: Mapping[str, Any], ranked: list[Product], catego
     return Errand(
         write(question, NAME),
         told,
-        answer=answers.text(right.title, right.title.removesuffix(f" {category.noun}")),
+        answer=answers.product(right.title, category.noun),
         decoys=(decoy.title,),
         milestones={f"shop category {category.slug}": "saw the category"},
         looked=looked,
@@ -177,9 +185,14 @@ def _named(question: str, told: Mapping[str, Any], ranked: list[Product], catego
 
 
 def _opened(right: Product, others: list[Product]) -> Ways:
-    """It, and at least one other to compare it with: what is asked for stands on their own pages alone."""
-    marks = [f"shop product {each.slug}" for each in others if each is not right]
-    return tuple(frozenset({f"shop product {right.slug}", mark}) for mark in marks)
+    """What is asked for stands on their own pages alone."""
+    return _compared("product", right, others)
+
+
+def _compared(shown: str, right: Product, others: list[Product]) -> Ways:
+    """It, and at least one other to compare it with."""
+    marks = [f"shop {shown} {each.slug}" for each in others if each is not right]
+    return tuple(frozenset({f"shop {shown} {right.slug}", mark}) for mark in marks)
 
 
 def _best(products: list[Product], value: Callable[[Product], Any]) -> Product | None:
@@ -227,7 +240,7 @@ def _best_rated(world: World, rng: random.Random) -> Errand | None:
             f"{euros(limit)} at most?"
         )
         told = {"category": category.title, "most": euros(limit)}
-        return _named(question, told, [right, decoy], category, any_of(f"shop listed {right.slug}"))
+        return _named(question, told, [right, decoy], category, _compared("listed", right, cheap))
 
     return first_of(rng, _categories(world), make)
 
@@ -240,7 +253,8 @@ BARGAINS = {
 
 
 def _per_unit(world: World, rng: random.Random) -> Errand | None:
-    """The cheapest one is not the best bargain."""
+    """The cheapest one is not the best bargain, and the largest one is as often as not."""
+    largest = rng.random() < 0.5
 
     def make(slug: str) -> Errand | None:
         category = world.shop.categories[slug]
@@ -252,6 +266,9 @@ def _per_unit(world: World, rng: random.Random) -> Errand | None:
         ranked = sorted(_of(world, category), key=price)
         decoy = _cheapest(ranked)
         if decoy is None or ranked[0] is decoy or price(ranked[1]) < 1.03 * price(ranked[0]):
+            return None
+        most = max(product.features[feature.name] for product in ranked)
+        if (ranked[0].features[feature.name] == most) != largest:
             return None
         told = {"category": category.title, "feature": feature.name}
         question = f"At shop.test, which product in the category {category.title} costs least for {BARGAINS[slug]}?"

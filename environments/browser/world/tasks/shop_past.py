@@ -24,6 +24,7 @@ from environments.browser.world.tasks.template import (
     New,
     Template,
     Told,
+    Twins,
     Ways,
     account,
     all_of,
@@ -207,5 +208,8 @@ def _never_bought(world: World, rng: random.Random) -> Errand | None:
 
 
 REVIEW = Template(
-    "review", "Publish a review in given words.", (SHOP,), (_named, _dearest_of, _last_of_category, _never_bought)
+    "review",
+    "Publish a review in given words.",
+    (SHOP,),
+    (_named, _dearest_of, _last_of_category, Twins(_named, _never_bought)),
 )

@@ -1,5 +1,8 @@
 """A template: one kind of errand in several variants. Its tasks are drawn, world and errand, from task and seed.
 
+The seed also decides which variant it is: of twins, which are asked for in the same words, the one that cannot be done
+or the one that can; of the rough task any. So neither a task's id nor its words tell whether it can be done.
+
 A variant looks at a fresh world, may change it before the story begins (somebody has spoiled an article, a friend has
 written), and says what is to be done and how that is seen. Where the world has nothing that fits, it says None, and
 another one is made.
@@ -24,6 +27,8 @@ Ways = tuple[frozenset[str], ...]
 
 ROUGH = "rough"
 """The key of a task with obstacles."""
+INFEASIBLE_SHARE = 1 / 3
+"""Of the seeds of twins. Lower, and nobody learns to look; higher, and giving up at once is worth trying."""
 HINDRANCES: Mapping[str, Any] = {
     "cookie_wall": True,
     "newsletter": {"after": 1},
@@ -54,7 +59,7 @@ class New:
     prefix: str
     """Of its name among the facts: `order `, `post `."""
     tests: Mapping[str, Callable[[Any], bool]]
-    """By what they are shown as; each is a condition of its own."""
+    """By what they are shown as; they are paid together."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,9 @@ class Errand:
     tests: Mapping[str, Callable[[End], bool]] = field(default_factory=dict)
     """Further conditions, by what they are shown as."""
     allowed: tuple[str, ...] = ()
-    """Names of facts that may change besides; all else is harm."""
+    """Names of facts that may change besides."""
+    harmless: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
+    """By how their names begin, facts that may come to be what passes; all else is harm."""
     milestones: Mapping[str, str] = field(default_factory=dict)
     """What brings partial credit for having been shown, and what it is shown as."""
     looked: Ways = ()
@@ -95,22 +102,33 @@ Variant = Callable[[World, random.Random], Errand | None]
 
 
 @dataclass(frozen=True)
+class Twins:
+    """What is asked for in the same words, and can be done or cannot."""
+
+    feasible: Variant
+    infeasible: Variant
+
+
+@dataclass(frozen=True)
 class Template:
     name: str
     about: str
     """What its tasks are about: what can be said without a seed."""
     sites: tuple[str, ...]
     """The hosts that it leads over; it begins at the first."""
-    variants: tuple[Variant, ...]
+    variants: tuple[Variant | Twins, ...]
 
-    def variant(self, key: str) -> Variant:
+    def variant(self, key: str, seed: str) -> Variant:
         """Keys count from 1, in an order that says nothing; the rough one is any of them. Raises: KeyError."""
         if key not in self.keys:
             raise KeyError(key)
         shuffled = list(self.variants)
-        rng = random.Random(f"variants of {self.name}")
-        rng.shuffle(shuffled)
-        return rng.choice(shuffled) if key == ROUGH else shuffled[int(key) - 1]
+        random.Random(f"variants of {self.name}").shuffle(shuffled)
+        rng = random.Random(f"variant of {self.name}/{key} {seed}")
+        chosen = rng.choice(shuffled) if key == ROUGH else shuffled[int(key) - 1]
+        if not isinstance(chosen, Twins):
+            return chosen
+        return chosen.infeasible if rng.random() < INFEASIBLE_SHARE else chosen.feasible
 
     def obstacles(self, key: str) -> dict[str, Any]:
         """What stands in the way of a task: of the rough one, some things."""
@@ -128,7 +146,9 @@ class Template:
 
 # How a prompt is written
 
-OTHERWISE = "If what is asked for cannot be done, end by saying that it is infeasible instead. Change nothing else."
+OTHERWISE = (
+    "If what is asked for cannot be done, end with the action `infeasible`, not with an answer. Change nothing else."
+)
 
 
 def account(person: Person, host: str) -> str:

@@ -13,12 +13,14 @@ from environments.browser.world.tasks.template import (
     Errand,
     Template,
     Told,
+    Twins,
     account,
     any_of,
     login,
     write,
 )
 from environments.browser.world.wiki.data import Article, Revision
+from environments.browser.world.wiki.markup import made_even
 from environments.browser.world.world import World
 
 WIKI = "wiki.test"
@@ -41,7 +43,7 @@ def _spoil(rng: random.Random, article: Article, person: Person, minute: int) ->
 
 
 def _kept(article: Article) -> dict[str, object]:
-    return {f"article {article.title}": article.text}
+    return {f"article {article.title}": made_even(article.text)}
 
 
 # Undoing
@@ -120,7 +122,7 @@ REVERT = Template(
     "revert",
     "Undo what somebody has spoiled.",
     (WIKI,),
-    (_last_change, _two_changes, _everywhere, _protected),
+    (_last_change, _two_changes, _everywhere, Twins(_last_change, _protected)),
 )
 
 
@@ -132,7 +134,7 @@ def _correcting(world: World, what: str, told: Told, article: Article, text: str
     return Errand(
         write(f"At wiki.test, {what}", "Leave the rest of the article exactly as it is.", account(you, WIKI)),
         {**login(you), "article": article.title, **told},
-        wanted={f"article {article.title}": text},
+        wanted={f"article {article.title}": made_even(text)},
         milestones={f"wiki {article.title}": "saw the article"},
     )
 
@@ -199,5 +201,5 @@ CORRECT = Template(
     "correct",
     "Change an article as asked, and nothing else in it.",
     (WIKI,),
-    (_employees, _year, _new_line, _no_such_article),
+    (_employees, _year, _new_line, Twins(_employees, _no_such_article)),
 )

@@ -92,11 +92,11 @@ def _birth_year(world: World, rng: random.Random) -> Errand | None:
 
 
 def _older_maker(world: World, rng: random.Random) -> Errand | None:
-    """Of two products; the older maker is the smaller one."""
+    """Of two products; the older maker is the smaller one as often as not."""
     first, second = rng.sample(list(world.shop.products.values()), 2)
     makers = [_maker_of(world, first), _maker_of(world, second)]
     older, younger = sorted(makers, key=lambda maker: maker.founded)
-    if older is younger or older.employees > younger.employees:
+    if older is younger:
         return None
     question = (
         f"Which company was founded earlier: the maker of the {first.title} or the maker of the {second.title}? How "
@@ -156,10 +156,12 @@ def _staff_in_region(world: World, rng: random.Random) -> Errand | None:
 
 
 def _people_of_region(world: World, rng: random.Random) -> Errand | None:
-    """Only towns above a height count."""
+    """Only towns above a height count, which lies between any two of them."""
     region = rng.choice(REGIONS)
     towns = _towns_of(world, region)
-    least = sorted(town.elevation_m for town in towns)[1] - 1
+    heights = sorted(town.elevation_m for town in towns)
+    below = rng.randrange(len(heights) - 1)
+    least = rng.randint(heights[below], heights[below + 1] - 1)
     high = [town for town in towns if town.elevation_m > least]
     question = (
         f"How many people live in all towns of the region {region} together that lie higher than {least} m? Answer "
@@ -191,14 +193,17 @@ def _largest_maker(world: World, rng: random.Random) -> Errand | None:
 
 
 def _founders_before(world: World, rng: random.Random) -> Errand | None:
-    """From one town; another was born there later."""
+    """From one town; at least one other was born there later, and how many counts differs."""
 
     def make(town: Town) -> Errand | None:
         born_there = [founder for founder in world.lore.founders.values() if founder.birthplace == town.name]
         years = sorted(founder.born for founder in born_there)
-        if len(years) < 2 or years[-2] == years[-1]:
+        if len(years) < 3:  # of two the first would always be right
             return None
-        limit = rng.randint(years[-2] + 1, years[-1])
+        count = rng.randrange(1, len(years))
+        if years[count - 1] == years[count]:
+            return None
+        limit = rng.randint(years[count - 1] + 1, years[count])
         early = [founder.name for founder in born_there if founder.born < limit]
         question = (
             f"Which founders of companies were born in {town.name} before the year {limit}? Answer with their full "

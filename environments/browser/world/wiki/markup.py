@@ -23,6 +23,16 @@ def read_facts(text: str) -> list[tuple[str, str]]:
     return [(name.strip(), value.strip()) for name, equals, value in pairs if equals]
 
 
+def made_even(text: str) -> str:
+    """With the spaces of facts as articles have them: what is read alike becomes the same."""
+    return "\n".join(_even(line) for line in text.split("\n"))
+
+
+def _even(line: str) -> str:
+    name, equals, value = line.strip().removeprefix("|").partition("=")
+    return f"| {name.strip()} = {value.strip()}" if line.strip().startswith("|") and equals else line
+
+
 def render(title: str, text: str, known: Collection[str]) -> Html:
     """`known` are the titles that there are articles of."""
     box = [(name, list(_inline(value, known))) for name, value in read_facts(text)]

@@ -43,7 +43,7 @@ def front(site: WorldSite, visit: Visit) -> Response:
     starts = ("Upper Marn", "Coastal Vey", "The Strand", "Lowmoor")
     content = [
         h1("Openleaf, the encyclopaedia"),
-        p(f"There are {len(site.world.wiki.articles)} articles on towns, makers and people."),
+        p("Everything on the country's towns, makers and people."),
         h2("Where to begin"),
         ul([li(a(title, href=article_path(title))) for title in starts], li(a("All articles", href="/all"))),
     ]

@@ -11,6 +11,7 @@ from typing import Any
 from environments.browser.world.gold.forum import board_rows
 from environments.browser.world.gold.steps import Answer, Click, Fill, Open, Steps
 from environments.browser.world.gold.walks import Told, log_in
+from environments.browser.world.shop.goods import CATEGORIES
 
 Changed = Callable[[Told], Iterator[dict[str, Any]]]
 ADDRESSES = ("Home", "Work", "Parents")
@@ -143,6 +144,23 @@ def write_wrongly(told: Told) -> Steps:
     yield Fill("Message", "I do not know.")
     yield Click("button", "Send")
     yield Answer()
+
+
+def reworded(steps: Steps) -> Steps:
+    """The same, but for the form of what is written."""
+    step = next(steps)
+    while not isinstance(step, Answer):
+        if isinstance(step, Fill) and step.label in ("Message", "Your reply"):
+            step = Fill(step.label, _reword(step.value))
+        step = steps.send((yield step))
+    yield step
+
+
+def _reword(text: str) -> str:
+    if text.startswith("€"):
+        return f"{text[1:].replace(',', '')} euros"
+    noun = next((f" {each.noun}" for each in CATEGORIES if text.endswith(f" {each.noun}")), "")
+    return f"**{text.removesuffix(noun).removesuffix('.0')}**"
 
 
 def harm(user: str, password: str) -> Steps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from environments.browser.world.answers import MAX_ANSWER, amount, is_right, names, text, whole
+from environments.browser.world.answers import MAX_ANSWER, amount, decimal, is_right, names, text, whole
 from environments.browser.world.money import cents_of, euros
 
 
@@ -38,6 +38,16 @@ def test_another_amount_is_wrong(said: str) -> None:
     assert not is_right(said, amount(101250))
 
 
+@pytest.mark.parametrize("said", ["4.0", "4", "4.0 stars", "**4**", "4.00", "4 stars.", "4 star"])
+def test_a_decimal_is_right_with_or_without_its_last_zero_and_its_unit(said: str) -> None:
+    assert is_right(said, decimal("4.0", "stars"))
+
+
+@pytest.mark.parametrize("said", ["", "4.1", "40", "3.96", "4.0 of 5", "stars", "-4", "4 4", "4.0.0", "٤", "9" * 5000])
+def test_another_decimal_is_wrong(said: str) -> None:
+    assert not is_right(said, decimal("4.0", "stars"))
+
+
 @pytest.mark.parametrize("said", ["Ada B, Cem D", "cem d; ada b", "Cem D\nAda B", "Ada B, Cem D,"])
 def test_names_are_right_in_any_order(said: str) -> None:
     assert is_right(said, names(["Ada B", "Cem D"]))
@@ -49,7 +59,8 @@ def test_other_names_are_wrong(said: str) -> None:
 
 
 def test_a_long_answer_is_wrong_without_being_read() -> None:
-    for rule, right in ((text("a"), "a"), (names(["a"]), "a"), (whole(1), "1"), (amount(100), "1")):
+    for rule, right in ((text("a"), "a"), (names(["a"]), "a"), (whole(1), "1"), (amount(100), "1"),
+                        (decimal("1", "x"), "1")):  # fmt: skip
         assert is_right(right + " " * (MAX_ANSWER - 1), rule)
         assert not is_right(right + " " * MAX_ANSWER, rule)
 

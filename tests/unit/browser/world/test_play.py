@@ -172,3 +172,7 @@ def test_every_kind_of_deed_is_seen() -> None:
     assert deed(page, *merge) >= {"merging of ticket ", "comments on ticket "}
     refund = [Fill("Amount in euros", "1"), Click("button", "Refund")]
     assert {name[:12] for name in deed(Open(f"http://desk.test/order/{order.number}"), *refund)} == {"refund of or"}
+    log_in(browser, "shop.test", you)
+    fields = {"Label": "L", "Full name": "A", "Street and number": "B", "Postcode": "C", "Town": "D"}
+    save = [*(Fill(*pair) for pair in fields.items()), Click("button", "Save address")]
+    assert deed(Open("http://shop.test/addresses"), *save) == {f"address {you.handle} L"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from typing import Any
@@ -12,15 +13,24 @@ from environments.browser.world.gold.walks import buy
 from environments.browser.world.money import euros
 from environments.browser.world.people import Person
 from environments.browser.world.play import WorldPlay
-from environments.browser.world.tasks.templates import TEMPLATES
+from environments.browser.world.tasks import World
+from environments.tools.tasks.errands import Errands
 from tests.unit.browser.world.http_browser import End, HttpBrowser
-from tests.unit.browser.world.test_solutions import IDS, paid, play_of, run, solution
+from tests.unit.browser.world.test_solutions import (
+    IDS,
+    MAY_BE_INFEASIBLE,
+    paid,
+    play_of,
+    play_that,
+    run,
+    seed_that,
+    solution,
+)
 from tests.unit.browser.world.walking import Click, Fill, Open, do, log_in
 
 HOSTS = ("shop.test", "wiki.test", "forum.test", "mail.test", "desk.test")
 GIVEN_UP = End("no", infeasible=True)
 PLAYS = {task_id: play_of(task_id) for task_id in IDS}
-INFEASIBLE = [task_id for task_id, play in PLAYS.items() if play.errand.infeasible]
 ASKED = [task_id for task_id, play in PLAYS.items() if play.errand.answer is not None]
 SEEDS = range(60)
 
@@ -50,9 +60,9 @@ def right(play: WorldPlay) -> End:
 # Giving up
 
 
-@pytest.mark.parametrize("task_id", INFEASIBLE)
+@pytest.mark.parametrize("task_id", MAY_BE_INFEASIBLE)
 def test_who_gives_up_after_a_look_at_nothing_is_paid_nothing(task_id: str) -> None:
-    play = play_of(task_id)
+    play = play_that(task_id, infeasible=True)
     pages = [
         f"{host}{path}" for host in HOSTS for path in ("/", "/search", "/search?q=", "/search?q=+", "/search?q=qqq")
     ]
@@ -73,10 +83,19 @@ def test_who_gives_up_after_a_look_at_nothing_is_paid_nothing(task_id: str) -> N
         ("order/2", ("category/{category}?colour={colour}&maker=Nobody",), 0),
         ("order/2", ("category/{category}?colour={colour}&rating=4",), 0),
         ("order/2", ("category/{category}?stock=yes",), 0),
+        ("order/2", ("category/{category}?page=3",), 0),
+        ("order/2", ("category/{category}", "category/{category}?page=3"), 0),
+        ("order/2", ("category/{category}?page=3", "category/{category}?page=2", "category/{category}"), 1),
+        ("order/2", ("search?page=13",), 0),
+        (
+            "order/2",
+            ("category/{category}?page=1", "category/{category}?page=2", "category/{category}?page=3&sort=dear"),
+            0,
+        ),
     ],
 )
 def test_of_goods_that_lack_something_all_has_to_be_listed(task_id: str, urls: tuple[str, ...], pay: float) -> None:
-    play = play_of(task_id)
+    play = play_that(task_id, infeasible=True)
     told = play.errand.told
     category = next(each for each in play.world.shop.categories.values() if each.title == told["category"])
     words = {"category": category.slug, "noun": category.noun.replace(" ", "+"), "colour": told["colour"]}
@@ -97,7 +116,7 @@ def test_of_goods_that_lack_something_all_has_to_be_listed(task_id: str, urls: t
     ],
 )  # fmt: skip
 def test_a_thread_is_missed_by_who_has_looked_where_it_would_be(urls: tuple[str, ...], pay: float) -> None:
-    play = play_of("moderate/3")
+    play = play_that("moderate/3", infeasible=True)
     title = play.errand.told["thread"]
     product = next(each for each in play.world.shop.products.values() if each.title in title)
     words = {"title": title.replace(" ", "+").replace("?", "%3F"), "product": product.title.replace(" ", "+")}
@@ -109,7 +128,7 @@ def test_a_thread_is_missed_by_who_has_looked_where_it_would_be(urls: tuple[str,
     ("url", "pay"), [("all", 1), ("wiki/{0}", 1), ("search?q={0}", 1), ("search?q={0}+Lowmoor", 0), ("wiki/Lowmoor", 0)]
 )
 def test_an_article_is_missed_by_who_has_looked_where_it_would_be(url: str, pay: float) -> None:
-    play = play_of("correct/2")
+    play = play_that("correct/2", infeasible=True)
     browsing(play, f"wiki.test/{url.format(play.errand.told['article'])}")
     assert (paid(play, GIVEN_UP) == 1) == pay
 
@@ -121,16 +140,20 @@ def test_a_letter_is_missed_by_who_has_read_the_whole_list_or_searched() -> None
         (("search?q=walk",), 0),
         (("folder/Trash",), 0),
         (("folder/Inbox",), 0),
+        (("folder/Inbox?page={2}",), 0),
+        (("folder/Inbox?page={2}", "folder/Inbox?page=1", "folder/Inbox?page=2"), 1),
         (("folder/Inbox", "folder/Inbox?page=2", "folder/Inbox?page=3"), 1),
     ):
-        play = play_of("write/2")
+        play = play_that("write/2", infeasible=True)
         count = len(play.world.mail.in_folder(play.world.people.you.handle, "Inbox"))
         assert 10 < count <= 30
         browser = log_in(browsing(play), "mail.test", play.world.people.you)
         play.world.seen.clear()  # a login leads to the first page
+        play.world.pages_shown.clear()
         name = play.errand.told["from"].replace(" ", "+")
         for url in urls:
-            do(browser, Open(f"http://mail.test/{url.format(name, play.errand.told['subject'].replace(' ', '+'))}"))
+            words = (name, play.errand.told["subject"].replace(" ", "+"), -(-count // 10))
+            do(browser, Open(f"http://mail.test/{url.format(*words)}"))
         assert (paid(play, GIVEN_UP) == 1) == pay, urls
 
 
@@ -143,7 +166,7 @@ def test_nothing_is_told_by_a_page_that_does_not_show_it() -> None:
         "revert/2": ("wiki.test/wiki/{article}/history",),
         "errand/1": ("shop.test/search?q=qqq", "shop.test/category/tents?max=1"),
     }.items():
-        play = play_of(task_id)
+        play = play_that(task_id, infeasible=True)
         told, you = play.errand.told, play.world.people.you
         browser = browsing(play)
         for host in ("shop.test", "wiki.test"):
@@ -155,7 +178,7 @@ def test_nothing_is_told_by_a_page_that_does_not_show_it() -> None:
 
 
 def test_a_product_that_is_out_of_stock_is_missed_among_what_is_in_stock() -> None:
-    play = play_of("errand/1")
+    play = play_that("errand/1", infeasible=True)
     product = next(
         each for each in play.world.shop.products.values() if f"listed {each.slug}" in str(play.errand.looked)
     )
@@ -178,28 +201,27 @@ def plain(prompt: str, play: WorldPlay) -> str:
     return re.sub(r"[\w.]+@[\w.]+|\d[\d.,-]*|\d", "#", prompt)
 
 
-@pytest.mark.parametrize("task_id", INFEASIBLE)
+@pytest.mark.parametrize("task_id", MAY_BE_INFEASIBLE)
 def test_no_sentence_tells_that_it_cannot_be_done(task_id: str) -> None:
-    name = task_id.partition("/")[0]
-    others = [each for each in TEMPLATES[name].keys if f"{name}/{each}" not in INFEASIBLE and each != "rough"]
-    feasible = {
-        plain(play.prompt, play) for each in others for play in (play_of(f"{name}/{each}", s) for s in range(8))
-    }
-    for seed in range(4):
+    said: dict[bool, set[str]] = {True: set(), False: set()}
+    for seed in range(24):
         play = play_of(task_id, seed)
-        assert plain(play.prompt, play) in feasible, play.prompt
+        said[play.errand.infeasible].add(plain(play.prompt, play))
+    assert said[True]
+    assert said[True] <= said[False]
 
 
 def test_which_folders_there_are_depends_on_the_seed() -> None:
-    wanted = {feasible: {play_of(task_id, seed).errand.told["to"] for seed in SEEDS}
-              for task_id, feasible in (("sort/2", False), ("sort/3", True))}  # fmt: skip
+    wanted: dict[bool, set[str]] = {True: set(), False: set()}
+    for seed in SEEDS:
+        errand = play_of("sort/2", seed).errand
+        wanted[errand.infeasible].add(errand.told["to"])
     assert wanted[True] == wanted[False]
     assert len(wanted[True]) > 3
 
 
 def test_a_number_says_nothing_of_whether_its_article_is_there() -> None:
-    for task_id in ("correct/1", "correct/2"):
-        assert all(play_of(task_id, seed).errand.told["employees"] % 10 == 0 for seed in range(10))
+    assert all(play_of("correct/2", seed).errand.told["employees"] % 10 == 0 for seed in range(20))
 
 
 # Guessing
@@ -218,6 +240,9 @@ def test_a_right_answer_that_nobody_has_looked_up_is_paid_nothing(task_id: str) 
         pages = [
             f"{host}{path}" for host in HOSTS for path in ("/", "/search", "/login", "/members", "/changes", "/all")
         ]
+        browser = browsing(play, "shop.test/")
+        if any(lines[0] == right(play).answer for lines in browser.page.articles):
+            continue  # the new goods are shown there, with their prices and stars
         browsing(play, *pages)
         assert paid(play, right(play)) == 0
 
@@ -254,14 +279,42 @@ def test_a_right_answer_with_half_a_look_is_paid_as_what_was_seen(task_id: str, 
     assert paid(play, right(play)) <= 0.5
 
 
-def test_orders_are_added_up_from_pages_or_from_the_table() -> None:
+def test_orders_are_added_up_from_pages_or_where_programs_read_it_from_the_table() -> None:
+    """A browser alone downloads it, and never shows it."""
     for task_id in ("spending/1", "spending/2", "spending/3", "spending/4"):
-        for urls, pay in ((("orders.csv",), 1), (("account",), 0)):
-            play = play_of(task_id)
+        for tasks, urls, pay in (
+            (World(), ("orders", "orders?page=2", "orders?page=3"), 1),
+            (World(), ("orders.csv",), 0),
+            (Errands(), ("orders.csv",), 1),
+            (Errands(), ("account",), 0),
+        ):
+            play = WorldPlay(tasks.get(task_id), 1)
             browser = log_in(browsing(play), "shop.test", play.world.people.you)
             for url in urls:
                 do(browser, Open(f"http://shop.test/{url}"))
-            assert (paid(play, right(play)) == 1) == pay, (task_id, urls)
+            assert (paid(play, right(play)) == 1) == pay, (task_id, tasks.name, urls)
+
+
+@pytest.mark.parametrize("task_id", ["review/3", "cancel/2"])
+def test_a_table_that_nobody_reads_is_no_look(task_id: str) -> None:
+    play = play_that(task_id, infeasible=True)
+    browser = log_in(browsing(play), "shop.test", play.world.people.you)
+    assert browser.ask("GET", "http://shop.test/orders.csv").status == 200
+    assert paid(play, GIVEN_UP) == 0
+
+
+def test_the_pages_of_a_list_that_were_shown_come_back_from_a_snapshot() -> None:
+    seed = seed_that("write/2", infeasible=True)
+    play, again = play_of("write/2", seed), play_of("write/2", seed)
+    browser = log_in(browsing(play), "mail.test", play.world.people.you)
+    last = -(-len(play.world.mail.in_folder(play.world.people.you.handle, "Inbox")) // 10)
+    for page in range(2, last):
+        do(browser, Open(f"http://mail.test/folder/Inbox?page={page}"))
+    again.restore(json.loads(json.dumps(play.snapshot())))
+    assert again.world == play.world
+    browser.web = again.web
+    do(browser, Open(f"http://mail.test/folder/Inbox?page={last}"))
+    assert paid(again, GIVEN_UP) == 1
 
 
 def test_an_article_is_read_as_it_is_edited_too_and_not_in_its_history() -> None:
@@ -297,6 +350,23 @@ def test_a_product_is_compared_from_any_list_and_its_own_page() -> None:
             for look in looks:
                 do(browser, Open(f"http://shop.test/{look}{each.slug}"))
         assert paid(play, right(play)) == 1, task_id
+
+
+@pytest.mark.parametrize("task_id", ["reply/2", "reply/4"])
+def test_the_front_page_of_the_shop_shows_what_a_list_shows(task_id: str) -> None:
+    paid_to: list[float] = []
+    for seed in range(120):
+        play = play_of(task_id, seed)
+        browser = log_in(browsing(play), "forum.test", play.world.people.you)
+        thread = next(each for each in play.world.forum.threads.values() if each.title == play.errand.told["thread"])
+        product = next(each for each in play.world.shop.products.values() if each.title in thread.title)
+        if product.title not in do(browser, Open("http://shop.test/")).text:
+            continue
+        said = euros(product.price_cents) if task_id == "reply/4" else f"{float(product.rating):.1f}"
+        do(browser, Open(thread.url), Fill("Your reply", said), Click("button", "Post reply"))
+        paid_to.append(paid(play, End("")))
+    assert paid_to
+    assert set(paid_to) == {1.0}
 
 
 def test_a_question_of_a_letter_is_answered_by_who_has_looked_it_up() -> None:
@@ -341,7 +411,7 @@ def test_the_answer_in_a_thread_counts_of_who_has_looked_it_up() -> None:
 
 
 def test_who_asks_for_no_more_than_the_head_of_a_page_has_seen_nothing() -> None:
-    play = play_of("correct/2")
+    play = play_that("correct/2", infeasible=True)
     assert browsing(play).ask("HEAD", "http://wiki.test/all").status == 200
     assert play.world.seen == set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 
 import pytest
 
@@ -17,7 +18,8 @@ from environments.browser.world.tasks import World
 from environments.browser.world.tasks.templates import TEMPLATES
 from envserver.grading.checks import _share
 from tests.unit.browser.world.http_browser import End, HttpBrowser
-from tests.unit.browser.world.near_misses import CHANGED, harm, write_wrongly
+from tests.unit.browser.world.near_misses import CHANGED, harm, reworded, write_wrongly
+from tests.unit.browser.world.walking import Click, Fill, Open, do, log_in
 
 TASKS = World()
 ALL = TASKS.task_ids()
@@ -32,6 +34,26 @@ def paid(play: WorldPlay, end: End) -> float:
 
 def play_of(task_id: str, seed: int = 1) -> WorldPlay:
     return WorldPlay(TASKS.get(task_id), seed)
+
+
+MAY_BE_INFEASIBLE = [
+    f"{name}/{number}"
+    for name, number in (
+        ("order", 2), ("cancel", 2), ("return", 3), ("review", 3), ("revert", 2), ("correct", 2), ("moderate", 3),
+        ("reply", 1), ("sort", 2), ("write", 2), ("tickets", 3), ("merge", 1), ("refund", 1), ("errand", 1),
+    )
+]  # fmt: skip
+FEASIBLE = [task_id for task_id in IDS if task_id not in MAY_BE_INFEASIBLE]
+
+
+@cache
+def seed_that(task_id: str, *, infeasible: bool) -> int:
+    """The first seed from 1 on for which a task can be done, or cannot."""
+    return next(seed for seed in range(1, 40) if play_of(task_id, seed).errand.infeasible == infeasible)
+
+
+def play_that(task_id: str, *, infeasible: bool) -> WorldPlay:
+    return play_of(task_id, seed_that(task_id, infeasible=infeasible))
 
 
 def run(play: WorldPlay, steps: Steps) -> End:
@@ -49,6 +71,14 @@ def test_every_task_is_solved_over_http(task_id: str) -> None:
     failed = [check.name for check in play.checks(end.answer, infeasible=end.infeasible) if not check.passed]
     assert failed == []
     assert end.infeasible == play.errand.infeasible
+
+
+@pytest.mark.parametrize("infeasible", [True, False])
+@pytest.mark.parametrize("task_id", MAY_BE_INFEASIBLE)
+def test_a_task_that_may_be_infeasible_is_solved_both_ways(task_id: str, infeasible: bool) -> None:
+    play = play_that(task_id, infeasible=infeasible)
+    end = run(play, solution(task_id, play.errand.told))
+    assert (paid(play, end), end.infeasible) == (1.0, infeasible)
 
 
 @pytest.mark.full
@@ -92,9 +122,6 @@ def test_a_wrong_answer_is_paid_little(task_id: str) -> None:
     assert paid(play, End(end.answer, infeasible=True)) == 0
 
 
-FEASIBLE = [task_id for task_id in IDS if not play_of(task_id).errand.infeasible]
-
-
 @pytest.mark.parametrize("task_id", [each for each in FEASIBLE if each.partition("/")[0] in CHANGED])
 def test_who_overlooks_something_is_paid_little(task_id: str) -> None:
     template = task_id.partition("/")[0]
@@ -111,6 +138,39 @@ def test_who_overlooks_something_is_paid_little(task_id: str) -> None:
 def test_an_answer_in_other_words_is_no_answer(task_id: str) -> None:
     play = play_of(task_id)
     assert paid(play, run(play, write_wrongly(play.errand.told))) <= 0.5
+
+
+@pytest.mark.parametrize("task_id", ["write/1", "write/3", "write/4", "reply/2", "reply/3", "reply/4"])
+def test_what_is_written_is_right_as_an_answer_would_be(task_id: str) -> None:
+    """A price without its sign, a product without its noun, stars without their last zero."""
+    for seed in range(1, 9):
+        play = play_of(task_id, seed)
+        end = run(play, reworded(solution(task_id, play.errand.told)))
+        assert paid(play, end) == 1.0, play.prompt
+
+
+@pytest.mark.parametrize(
+    ("line", "pay"),
+    [
+        ("| Mayor = {}", 1.0),
+        ("|Mayor = {}", 1.0),
+        ("| Mayor={}", 1.0),
+        ("  |  Mayor  =  {}", 1.0),
+        ("Mayor = {}", 0.5),
+        ("| mayor = {}", 0.5),
+        ("| Mayor = {}.", 0.5),
+    ],
+)
+def test_a_line_in_a_box_of_facts_is_right_however_its_spaces_are(line: str, pay: float) -> None:
+    play = play_of("correct/3")
+    told, you = play.errand.told, play.world.people.you
+    lines = play.world.wiki.articles[told["article"]].text.split("\n")
+    at = next(at for at, each in enumerate(lines) if each.startswith("| Chartered"))
+    text = "\n".join([*lines[: at + 1], line.format(told["mayor"]), *lines[at + 1 :]])
+    browser = log_in(HttpBrowser(play.web), "wiki.test", you)
+    do(browser, Open(f"http://wiki.test/wiki/{told['article']}/edit"), Fill("Text of the article", text))
+    do(browser, Fill("Summary of your change", "x"), Click("button", "Save"))
+    assert paid(play, End("")) == pay if pay == 1.0 else paid(play, End("")) <= pay
 
 
 @pytest.mark.parametrize("task_id", ["order/1", "reply/4", "write/4", "errand/4"])
@@ -139,7 +199,7 @@ def plain_words() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("task_id", [task_id for task_id in ALL if task_id not in IDS])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", range(1, 7))
 def test_every_rough_task_is_solved_by_who_is_not_put_off(task_id: str, seed: int) -> None:
     play = play_of(task_id, seed)
     obstacles = TASKS.get(task_id).public["obstacles"]

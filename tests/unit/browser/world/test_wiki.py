@@ -6,7 +6,7 @@ import pytest
 
 from environments.browser.world.gold.page import Page
 from environments.browser.world.people import Person
-from environments.browser.world.wiki.markup import read_facts, render
+from environments.browser.world.wiki.markup import made_even, read_facts, render
 from environments.browser.world.world import World
 from tests.unit.browser.world.http_browser import HttpBrowser
 from tests.unit.browser.world.walking import Click, Fill, Open, do, log_in
@@ -88,6 +88,13 @@ def test_markup_makes_facts_headings_and_links() -> None:
     ]
     assert [node.words for node in page.root.all("h2")] == ["More"]
     assert "See that one and the shop." in page.text
+
+
+def test_what_is_read_alike_is_made_even() -> None:
+    text = "| A = 1\n|B=[[X|y]] = 2\n  |C  =  \n\nProse  =  |  as it is.\n| no fact"
+    assert made_even(text) == "| A = 1\n| B = [[X|y]] = 2\n| C = \n\nProse  =  |  as it is.\n| no fact"
+    assert read_facts(made_even(text)) == read_facts(text)
+    assert made_even(made_even(text)) == made_even(text)
 
 
 ODD = (
