@@ -277,8 +277,8 @@ class Host:
                 continue  # it made way for another page meanwhile
             if seen is None:  # a dialog opened just now
                 return await self._looks.place()
-            still = self._passage() == passage and not self.proxy.waiting and self.tabs.current.arrived.is_set()
-            if loaded and still:
+            still = self._passage() == passage and not self.proxy.waiting
+            if loaded and still and self.tabs.current.stands:
                 break
             if not loaded or left_s <= 0:  # it may never come to an end
                 seen["loading"] = True

@@ -39,7 +39,8 @@ WINDOW_S = 1.0
 SAVE_S = 1.0
 """How long an observation waits for downloads that have just begun."""
 DETACH_S = 0.2
-LEAVE_S = 0.1
+LEAVE_S = 1.0
+"""How long a page that said that it goes to another may take to ask for that."""
 CLOSING_S = 0.3
 """How long a tab that is gone may take to be told of as closed."""
 DOWNLOADS = Path("/workspace/downloads")
@@ -74,6 +75,8 @@ class Tab:
     """One page."""
 
     page: Page
+    frame: str = ""
+    """What DevTools calls its main frame."""
     snapshot: str = ""
     """Its text when it was last looked at: the refs in it can be used."""
     shown: str = ""
@@ -103,6 +106,11 @@ class Tab:
 
     def __post_init__(self) -> None:
         self.arrived.set()
+
+    @property
+    def stands(self) -> bool:
+        """It goes to no other page, and has not said that it will."""
+        return self.arrived.is_set() and not self.leaving
 
     def go(self, request: Request) -> None:
         """To another page."""
@@ -255,8 +263,15 @@ class Tabs:
         """
         session = await self._context.new_cdp_session(tab.page)
         session.on("Page.windowOpen", lambda _: self._expect(1))
-        session.on("Page.frameRequestedNavigation", lambda _: tab.leave())
+        session.on("Page.frameRequestedNavigation", lambda told: self._leaves(tab, told))
+        tab.frame = (await session.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
         await session.send("Page.enable")
+
+    @staticmethod
+    def _leaves(tab: Tab, told: dict[str, Any]) -> None:
+        """What a frame in it goes to, or what a new window shows, is not waited for here."""
+        if told["frameId"] == tab.frame and told["disposition"] == "currentTab":
+            tab.leave()
 
     def _expect(self, windows: int) -> None:
         self._windows = max(0, self._windows + windows)

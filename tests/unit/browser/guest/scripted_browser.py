@@ -73,8 +73,8 @@ class ScriptedSession:
     def on(self, event: str, listener: Any) -> None:
         self.heard[event] = listener
 
-    async def send(self, _: str) -> None:
-        pass
+    async def send(self, method: str) -> Any:
+        return {"frameTree": {"frame": {"id": "main"}}} if method == "Page.getFrameTree" else None
 
     async def detach(self) -> None:
         pass

@@ -122,6 +122,9 @@ async def test_a_tab_is_going_until_the_page_that_it_goes_to_is_there(host: Host
     assert tab.arrived.is_set()
 
 
+LEAVES = {"frameId": "main", "disposition": "currentTab", "url": "http://own.test/next", "reason": "formSubmissionPost"}
+
+
 async def test_a_page_that_has_said_that_it_goes_is_waited_for_until_it_has_asked_and_not_for_long(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,19 +134,47 @@ async def test_a_page_that_has_said_that_it_goes_is_waited_for_until_it_has_aske
     leaves = context.sessions[page].heard["Page.frameRequestedNavigation"]
     await tab.left()
     monkeypatch.setattr(tabs_module, "LEAVE_S", 30)
-    leaves({})
+    leaves(LEAVES)
     leaving = asyncio.ensure_future(tab.left())
     assert not (await asyncio.wait({leaving}, timeout=0.01))[0]
     heard["request"](ScriptedRequest(page))  # type: ignore[arg-type]
     await leaving
-    leaves({})
+    leaves(LEAVES)
     await tab.left()  # it has asked already
     tab.arrive()
     monkeypatch.setattr(tabs_module, "LEAVE_S", 0.01)
-    leaves({})
+    leaves(LEAVES)
     await tab.left()
     monkeypatch.setattr(tabs_module, "LEAVE_S", 30)
     await tab.left()
+
+
+@pytest.mark.parametrize("other", [{"frameId": "inner"}, {"disposition": "newTab"}], ids=str)
+async def test_a_frame_that_goes_and_a_link_to_a_new_window_are_not_waited_for(
+    host: Host, other: dict[str, str]
+) -> None:
+    context = await entered(host.tabs)
+    context.sessions[host.tabs.current.page].heard["Page.frameRequestedNavigation"]({**LEAVES, **other})
+    assert host.tabs.current.stands
+
+
+async def test_a_page_that_says_while_it_is_looked_at_that_it_goes_is_not_what_is_seen(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LeavingLooks(ScriptedLooks):
+        looks = 0
+
+        async def observation(self) -> dict[str, Any]:
+            self.looks += 1
+            tab = host.tabs.current
+            tab.leaving = self.looks == 1
+            return {"url": tab.page.url, "text": f"look {self.looks}"}
+
+    await entered(host.tabs)
+    observing(host, monkeypatch)
+    host._looks = LeavingLooks()  # type: ignore[assignment]
+    seen = (await host._observe(None, {}, 1.0, doubtful=False))["observation"]
+    assert seen["text"] == "look 2"
 
 
 async def test_a_page_that_makes_way_when_it_is_asked_whether_it_answers_is_asked_again(
