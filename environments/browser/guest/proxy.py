@@ -32,6 +32,8 @@ MAX_URL = 32_768
 """Characters, as the server takes them."""
 MAX_ASKED = 20 << 20
 """Bytes of all requests from one action to the next; the server hears no more than some 60 MB a step."""
+USUAL_PORTS = ("80", "443")
+"""Of tunnels without TLS, and with it; the server is asked before there is one to any other, which has TLS."""
 OURS = frozenset(
     {b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
@@ -245,7 +247,7 @@ class Connection:
     async def _open_tunnel(self, http: h11.Connection, request: h11.Request) -> bool:
         await self._next(http)
         host, _, port = request.target.decode("latin-1").rpartition(":")
-        if self._origin or port not in ("80", "443"):
+        if self._origin or port not in USUAL_PORTS:
             answer = await self._proxy.ask("CONNECT", f"https://{host}:{port}/", [], b"")
             if self._origin or answer["status"] != 200:
                 await self._send(http, {**answer, "status": max(400, answer["status"])}, head=False)
@@ -253,8 +255,8 @@ class Connection:
         self._writer.write(http.send(h11.Response(status_code=200, headers=[])) or b"")
         if port != "80":
             await self._writer.start_tls(self._proxy.tls)
-        scheme, usual = ("http", "80") if port == "80" else ("https", "443")
-        self._origin = f"{scheme}://{host}" if port == usual else f"{scheme}://{host}:{port}"
+        place = host if port in USUAL_PORTS else f"{host}:{port}"
+        self._origin = f"{'http' if port == '80' else 'https'}://{place}"
         return True
 
     async def _send(self, http: h11.Connection, answer: dict[str, Any], *, head: bool) -> None:

@@ -184,3 +184,12 @@ def observing(host: Host, monkeypatch: pytest.MonkeyPatch, *errors: Exception) -
     monkeypatch.setattr(host._remembered, "note_browser", lambda *_: asyncio.sleep(0))
     monkeypatch.setattr(host, "_leave_forbidden", none_refused)
     monkeypatch.setattr(host.tabs, "windows", lambda: asyncio.sleep(0))
+
+
+async def given_up(step: asyncio.Future[Any], going: asyncio.Event, ended: asyncio.Event) -> None:
+    """Once `going` is set; with the step ends what it was doing, which sets `ended`."""
+    await going.wait()
+    step.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    await asyncio.wait_for(ended.wait(), 5)

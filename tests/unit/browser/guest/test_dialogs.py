@@ -17,6 +17,7 @@ from tests.unit.browser.guest.scripted_browser import (
     ScriptedDialog,
     ScriptedPage,
     entered,
+    given_up,
     observing,
 )
 
@@ -104,12 +105,7 @@ async def test_what_waits_for_an_answer_ends_with_the_step_that_was_to_give_it(h
         await asyncio.Event().wait()
 
     ended = await behind_a_dialog(host, hang)
-    step = asyncio.ensure_future(host._try(ANSWER, 1.0))
-    await going.wait()
-    step.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await step
-    await asyncio.wait_for(ended.wait(), 5)
+    await given_up(asyncio.ensure_future(host._try(ANSWER, 1.0)), going, ended)
 
 
 async def test_what_waits_for_an_answer_ends_once_its_dialog_is_gone(

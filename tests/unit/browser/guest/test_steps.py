@@ -17,6 +17,7 @@ from tests.unit.browser.guest.scripted_browser import (
     ScriptedContext,
     ScriptedPage,
     entered,
+    given_up,
     observing,
 )
 
@@ -34,12 +35,7 @@ async def test_what_a_step_that_is_given_up_was_doing_does_not_go_on(host: Host,
             ended.set()
 
     arguments = (act(), 1.0) if race == "_race" else (act(),)
-    step = asyncio.ensure_future(getattr(host, race)(*arguments))
-    await going.wait()
-    step.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await step
-    await asyncio.wait_for(ended.wait(), 5)
+    await given_up(asyncio.ensure_future(getattr(host, race)(*arguments)), going, ended)
 
 
 async def test_a_browser_that_was_to_be_replaced_when_a_step_was_given_up_is_replaced_by_the_next(
